@@ -1,0 +1,45 @@
+// Runs a Program, and nothing but a Program: there is no other entry. Memory is allocated when the executor is made
+// (one arena, one allocation a category of states); a step allocates nothing.
+//     CpuExecutor executor(step.program, step.plan, machine);
+//     executor.initialise(seed);                                   // parameters by their laws, moments 0
+//     executor.write(program.find_state("tokens"), bytes);         // the batch of the whole step
+//     executor.step({.learning_rate = 1e-3});                      // prologue, micro-steps, update
+//     executor.control().loss_sum / executor.control().token_count // the loss of the step
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "model/program/control_block.h"
+#include "model/program/memory_plan.h"
+#include "model/program/observer.h"
+#include "model/program/program.h"
+
+namespace stepscope {
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  virtual void initialise(std::uint64_t seed) = 0;
+  virtual void write(StateId state,
+                     std::span<const std::byte> bytes) = 0;  // all of it; throws UsageError for another size
+  virtual void read(StateId state, std::span<std::byte> bytes) const = 0;
+  virtual void read(ValueId value, std::span<std::byte> bytes) const = 0;  // from an observer, while the value lives
+  [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, updates, seed to start from
+  virtual void step(double learning_rate) = 0;  // then control().step and updates are one more
+  virtual void observe(Observer* observer) = 0;  // null: nobody
+
+  // Bytes really used by one step, found by running two steps over poisoned memory with states restored afterwards:
+  // never copied from the plan. Any value whose bytes differ from its plan is named in `differences`.
+  struct UsedBytes {
+    std::int64_t states = 0;  // bytes of the states' allocations
+    std::int64_t arena = 0;  // up to the last byte that any operation touched, rounded up to 256
+    std::int64_t largest_live = 0;  // greatest sum of measured values alive at once
+    std::vector<std::string> differences;
+  };
+  [[nodiscard]] virtual UsedBytes measure_used_bytes(double learning_rate) = 0;
+};
+
+}  // namespace stepscope

@@ -1,0 +1,46 @@
+// The architecture of a model: what a preset fixes and a matrix file may override. Sizes are counts of elements.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stepscope {
+
+struct ModelSettings {
+  std::int64_t layers = 0;
+  std::int64_t hidden = 0;
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;  // 0: heads
+  std::int64_t head_dim = 0;  // 0: hidden / heads
+  std::int64_t mlp_hidden = 0;  // 0: 4 hidden
+  std::int64_t vocabulary = 0;
+  std::int64_t max_sequence = 0;
+  double dropout = 0;  // share of each block's output that is dropped
+  std::string attention = "fused";  // or "materialised"
+  std::vector<std::string> mask = {"causal"};  // "causal", "padding", "custom:FILE"; they combine by and
+  bool operator==(const ModelSettings&) const = default;
+};
+
+// Fills in the derived fields that are 0. Throws UsageError "model.FIELD = VALUE: what would be right" for an impossible model.
+[[nodiscard]] ModelSettings resolved(ModelSettings settings);
+
+[[nodiscard]] std::int64_t parameter_count(const ModelSettings& settings);
+
+struct Preset {
+  std::string_view name;
+  std::string_view about;  // one line for --help
+  ModelSettings model;
+  std::int64_t global_batch;
+  std::string_view schedule;  // "seed" or "cosine"
+  double learning_rate;
+  std::int64_t learning_rate_warmup;  // steps
+};
+
+[[nodiscard]] std::span<const Preset> presets();
+[[nodiscard]] const Preset& preset_named(std::string_view name);  // throws UsageError that lists the names
+
+}  // namespace stepscope

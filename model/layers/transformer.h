@@ -1,0 +1,19 @@
+// The seed's transformer: embedding and positions, blocks of MLP before attention, final norm, head, cross-entropy.
+//     Builder b(DType::fp32);
+//     b.set_batch(64, 512, 4);
+//     const Program forward = build_transformer(std::move(b), settings);     // micro-steps of 16 rows
+// Legend: B rows of a micro-step, S sequence, H hidden, V vocabulary, M mlp_hidden, D head_dim.
+#pragma once
+
+#include "model/layers/model_settings.h"
+#include "model/program/builder.h"
+
+namespace stepscope {
+
+// Settings must be resolved. Throws UsageError where the sequence is above max_sequence.
+// Batch states: tokens, targets int32 [global_batch, S]; lengths int32 [global_batch] with a padding mask;
+// mask u8 [1, 1, S, S] with a custom one, or the shape set by custom_mask_shape.
+[[nodiscard]] Program build_transformer(Builder builder, const ModelSettings& settings,
+                                        const Shape& custom_mask_shape = {});
+
+}  // namespace stepscope

@@ -1,0 +1,22 @@
+#include "model/operations/adam/adam.h"
+
+#include "model/operations/types.h"
+
+namespace stepscope {
+
+namespace {
+
+std::vector<Output> outputs(const Program& program, const Operation& op) {
+  require(op.ins.size() >= 3 && op.writes.size() == 3 * (op.ins.size() - 2),
+          "adam: not three states for each gradient");
+  for (std::size_t w = 0; w < op.writes.size(); ++w)
+    require(program.state(op.writes[w].state).type == program.type(op.ins[1 + w / 3]),
+            "adam: a state and its gradient of two types");
+  return {};
+}
+
+}  // namespace
+
+const OperationKind adam_kind{.name = "adam", .outputs = outputs};
+
+}  // namespace stepscope

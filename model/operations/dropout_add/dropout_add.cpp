@@ -1,0 +1,47 @@
+#include "model/operations/dropout_add/dropout_add.h"
+
+#include "model/operations/types.h"
+#include "model/program/gradient.h"
+
+namespace stepscope {
+
+namespace {
+
+std::vector<Output> outputs(const Program& program, const Operation& op) {
+  require(program.type(op.ins[0]) == program.type(op.ins[1]), "dropout_add: branch and residual of two types");
+  return {{"y", {dtype_of(program, op, 0), shape_of(op, 0)}, Role::activation}};
+}
+
+void gradient(Differentiation& d, const Operation& op) {
+  const Operand dy = d.adjoint(op.outs[0]);
+  d.contribute(op.ins[1], dy.value());
+  if (!d.needs(op.ins[0])) return;
+  const bool drops = op.attributes.rate > 0;
+  d.contribute(op.ins[0], drops ? d.emit(dropout_gradient_kind, op.attributes, {dy, op.ins[2]})[0] : dy.value());
+}
+
+std::vector<Output> gradient_outputs(const Program& program, const Operation& op) {
+  return {{"dbranch", {dtype_of(program, op, 0), shape_of(op, 0)}, Role::gradient}};
+}
+
+}  // namespace
+
+const OperationKind dropout_add_kind{.name = "dropout_add",
+                                     .outputs = outputs,
+                                     .gradient = gradient,
+                                     .flops = nullptr,
+                                     .in_place = {{0, 0}, {0, 1}},
+                                     .random = true};
+const OperationKind dropout_gradient_kind{.name = "dropout_gradient",
+                                          .outputs = gradient_outputs,
+                                          .gradient = nullptr,
+                                          .flops = nullptr,
+                                          .in_place = {{0, 0}},
+                                          .random = true};
+
+ValueId dropout_add(Builder& b, const Operand& branch, const Operand& residual, double rate) {
+  return b.emit(dropout_add_kind, {.rate = rate, .random_site = b.new_random_site()},
+                {branch, residual, b.control()})[0];
+}
+
+}  // namespace stepscope

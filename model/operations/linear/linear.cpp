@@ -1,0 +1,66 @@
+#include "model/operations/linear/linear.h"
+
+#include "model/operations/types.h"
+#include "model/program/gradient.h"
+
+namespace stepscope {
+
+namespace {
+
+std::vector<Output> outputs(const Program& program, const Operation& op) {
+  const Shape &x = shape_of(op, 0), &weight = shape_of(op, 1), &bias = shape_of(op, 2);
+  require(weight.rank() == 2 && weight[0] == x.last(),
+          "linear: weight " + to_string(weight) + ", but x has " + std::to_string(x.last()) + " features");
+  require(bias == Shape{weight[1]}, "linear: bias " + to_string(bias) + ", but weight " + to_string(weight));
+  require(dtype_of(program, op, 0) == dtype_of(program, op, 1), "linear: x and weight of two types");
+  return {{"y", {op.attributes.output, with_last(x, weight[1])}, Role::activation}};
+}
+
+void gradient(Differentiation& d, const Operation& op) {
+  const Operand dy = d.adjoint(op.outs[0]);
+  const Operand x = d.value(op.ins[0]);
+  const Write weight = d.gradient_write(op.ins[1]), bias = d.gradient_write(op.ins[2]);
+  d.emit(linear_weight_gradient_kind, {}, {x, dy}, {weight, bias});
+  if (!d.needs(op.ins[0])) return;
+  const ValueId dx = d.emit(linear_input_gradient_kind, {.output = d.program().type(x).dtype}, {dy, op.ins[1]})[0];
+  d.contribute(op.ins[0], dx);
+}
+
+std::vector<Output> weight_gradient_outputs(const Program& program, const Operation& op) {
+  const Shape expected{shape_of(op, 0).last(), shape_of(op, 1).last()};
+  require(program.state(op.writes[0].state).type.shape == expected,
+          "linear_weight_gradient: another shape than " + to_string(expected));
+  require(shape_of(op, 0).rows() == shape_of(op, 1).rows(), "linear_weight_gradient: x and dy of different lengths");
+  return {};
+}
+
+std::vector<Output> input_gradient_outputs(const Program&, const Operation& op) {
+  const Shape &dy = shape_of(op, 0), &weight = shape_of(op, 1);
+  require(weight[1] == dy.last(), "linear_input_gradient: weight " + to_string(weight) + ", but dy has " +
+                                      std::to_string(dy.last()) + " features");
+  return {{"dx", {op.attributes.output, with_last(dy, weight[0])}, Role::gradient}};
+}
+
+std::int64_t forward_flops(const Program&, const Operation& op, bool) {
+  return 2 * shape_of(op, 0).elements() * shape_of(op, 1)[1];
+}
+std::int64_t weight_gradient_flops(const Program&, const Operation& op, bool) {
+  return 2 * shape_of(op, 0).elements() * shape_of(op, 1).last();
+}
+std::int64_t input_gradient_flops(const Program&, const Operation& op, bool) {
+  return 2 * shape_of(op, 0).elements() * shape_of(op, 1)[0];
+}
+
+}  // namespace
+
+const OperationKind linear_kind{.name = "linear", .outputs = outputs, .gradient = gradient, .flops = forward_flops};
+const OperationKind linear_weight_gradient_kind{
+    .name = "linear_weight_gradient", .outputs = weight_gradient_outputs, .flops = weight_gradient_flops};
+const OperationKind linear_input_gradient_kind{
+    .name = "linear_input_gradient", .outputs = input_gradient_outputs, .flops = input_gradient_flops};
+
+ValueId linear(Builder& b, const Operand& x, const Operand& weight, const Operand& bias, DType output) {
+  return b.emit(linear_kind, {.output = output}, {x, weight, bias})[0];
+}
+
+}  // namespace stepscope

@@ -1,0 +1,68 @@
+#include "model/operations/list.h"
+
+#include <stdexcept>
+
+#include "model/operations/adam/adam.h"
+#include "model/operations/adam/adam_cpu.h"
+#include "model/operations/add/add_cpu.h"
+#include "model/operations/attention/attention.h"
+#include "model/operations/attention/attention_cpu.h"
+#include "model/operations/cast/cast.h"
+#include "model/operations/cast/cast_cpu.h"
+#include "model/operations/count_tokens/count_tokens.h"
+#include "model/operations/count_tokens/count_tokens_cpu.h"
+#include "model/operations/cross_entropy/cross_entropy.h"
+#include "model/operations/cross_entropy/cross_entropy_cpu.h"
+#include "model/operations/dropout_add/dropout_add.h"
+#include "model/operations/dropout_add/dropout_add_cpu.h"
+#include "model/operations/embedding/embedding.h"
+#include "model/operations/embedding/embedding_cpu.h"
+#include "model/operations/gelu/gelu.h"
+#include "model/operations/gelu/gelu_cpu.h"
+#include "model/operations/gradient_norm/gradient_norm.h"
+#include "model/operations/gradient_norm/gradient_norm_cpu.h"
+#include "model/operations/layer_norm/layer_norm.h"
+#include "model/operations/layer_norm/layer_norm_cpu.h"
+#include "model/operations/linear/linear.h"
+#include "model/operations/linear/linear_cpu.h"
+#include "model/operations/materialised_attention/materialised_attention.h"
+#include "model/operations/materialised_attention/materialised_attention_cpu.h"
+#include "model/program/add.h"
+
+namespace stepscope {
+
+std::span<const OperationRow> operation_list() {
+  static const OperationRow rows[] = {
+      {&cast_kind, {nullptr, bind_cast_cpu}},
+      {&count_tokens_kind, {nullptr, bind_count_tokens_cpu}},
+      {&embedding_kind, {nullptr, bind_embedding_cpu}},
+      {&embedding_gradient_kind, {nullptr, bind_embedding_gradient_cpu}},
+      {&linear_kind, {linear_cpu_workspace, bind_linear_cpu}},
+      {&linear_weight_gradient_kind, {linear_weight_gradient_cpu_workspace, bind_linear_weight_gradient_cpu}},
+      {&linear_input_gradient_kind, {linear_input_gradient_cpu_workspace, bind_linear_input_gradient_cpu}},
+      {&layer_norm_kind, {nullptr, bind_layer_norm_cpu}},
+      {&layer_norm_gradient_kind, {layer_norm_gradient_cpu_workspace, bind_layer_norm_gradient_cpu}},
+      {&gelu_kind, {nullptr, bind_gelu_cpu}},
+      {&gelu_gradient_kind, {nullptr, bind_gelu_gradient_cpu}},
+      {&attention_kind, {attention_cpu_workspace, bind_attention_cpu}},
+      {&attention_gradient_kind, {attention_gradient_cpu_workspace, bind_attention_gradient_cpu}},
+      {&materialised_attention_kind, {materialised_attention_cpu_workspace, bind_materialised_attention_cpu}},
+      {&materialised_attention_gradient_kind,
+       {materialised_attention_gradient_cpu_workspace, bind_materialised_attention_gradient_cpu}},
+      {&dropout_add_kind, {nullptr, bind_dropout_add_cpu}},
+      {&dropout_gradient_kind, {nullptr, bind_dropout_gradient_cpu}},
+      {&add_kind, {nullptr, bind_add_cpu}},
+      {&cross_entropy_kind, {cross_entropy_cpu_workspace, bind_cross_entropy_cpu}},
+      {&gradient_norm_kind, {gradient_norm_cpu_workspace, bind_gradient_norm_cpu}},
+      {&adam_kind, {nullptr, bind_adam_cpu}},
+  };
+  return rows;
+}
+
+const OperationRow& row_of(const OperationKind& kind) {
+  for (const OperationRow& row : operation_list())
+    if (row.kind == &kind) return row;
+  throw std::out_of_range("no row in operations/list.cpp for " + std::string(kind.name));
+}
+
+}  // namespace stepscope

@@ -1,0 +1,14 @@
+#include "model/operations/lowering.h"
+
+#include "model/operations/list.h"
+
+namespace stepscope {
+
+void lower(Program& program, const Machine& machine) {
+  for (Operation& op : program.operations) {
+    const CpuOperation& cpu = row_of(*op.kind).cpu;
+    op.workspace_bytes = cpu.workspace_bytes == nullptr ? 0 : cpu.workspace_bytes(program, op, machine);
+  }
+}
+
+}  // namespace stepscope

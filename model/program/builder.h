@@ -1,0 +1,73 @@
+// Makes a forward Program, operation by operation, from inside the layers.
+//     Builder b(DType::bf16);
+//     {
+//       const auto scope = b.scope("mlp", "MLPBlock");                       // sites: "mlp", then "mlp.up"
+//       const Operand up = b.parameter("up.weight", {H, M}, lecun_normal(H), Builder::Use::multiplied);
+//       const ValueId u = linear(b, x, up, bias);                             // model/operations/linear/linear.h
+//     }
+//     Program forward = std::move(b).finish(loss);
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/program/operation.h"
+#include "model/program/program.h"
+
+namespace stepscope {
+
+class Builder {
+ public:
+  // How a parameter is read: multiplied ones (Dense weights and biases) in the compute type, others in fp32.
+  enum class Use { multiplied, exact };
+
+  // compute: the type of activations and of multiplied parameters. master: that of parameters (fp32; fp64 in tests).
+  explicit Builder(DType compute, DType master = DType::fp32);
+
+  class Scope {
+   public:
+    Scope(Builder& builder, SiteId outer) : builder_(builder), outer_(outer) {}
+    ~Scope() { builder_.site_ = outer_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Builder& builder_;
+    SiteId outer_;
+  };
+  [[nodiscard]] Scope scope(std::string_view name, std::string_view layer_class);
+
+  // A state of the parameter's full name: its site's path, then name (nothing more where name is empty). Where its use asks for another type than the
+  // master's, a copy is made that the prologue casts once a step, and the operand names the copy.
+  Operand parameter(std::string_view name, const Shape& shape, const Initial& initial, Use use);
+  StateId batch_state(std::string_view name, const TensorType& type);
+
+  // Appends an operation at the current site; its outputs follow from its kind.
+  std::vector<ValueId> emit(const OperationKind& kind, const Attributes& attributes, std::vector<Operand> ins,
+                            std::vector<Write> writes = {});
+  void emit_prologue(const OperationKind& kind, std::vector<Operand> ins, std::vector<Write> writes);
+  int new_random_site() { return random_sites_++; }
+
+  [[nodiscard]] DType compute() const { return compute_; }
+  [[nodiscard]] DType master() const { return master_; }
+  [[nodiscard]] DType statistic() const { return master_; }  // norms' statistics, logits and losses are never narrow
+  [[nodiscard]] const Program& program() const { return program_; }
+  [[nodiscard]] Operand operand(ValueId id) const { return whole(program_, id); }
+  [[nodiscard]] Operand operand(StateId id) const { return whole(program_, id); }
+  [[nodiscard]] Operand control() const { return whole(program_, program_.control); }
+  [[nodiscard]] Operand results() const { return whole(program_, program_.results); }
+  void set_batch(std::int64_t global_batch, std::int64_t sequence, int micro_steps);
+
+  [[nodiscard]] Program finish(ValueId loss, ValueId logits) &&;
+
+ private:
+  DType compute_;
+  DType master_;
+  Program program_;
+  SiteId site_;
+  std::vector<Operation> prologue_;
+  int random_sites_ = 0;
+};
+
+}  // namespace stepscope

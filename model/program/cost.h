@@ -1,0 +1,48 @@
+// What a program costs before it runs: FLOPs and bytes of each operation, and the time a card would need for them.
+// The structs are plain: profiles/ fills them from card files and calibrations, tests fill them by hand.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/program/operation.h"
+#include "model/program/program.h"
+
+namespace stepscope {
+
+struct Card {  // what a device can do at most; dense peaks only
+  std::string name;
+  double fp32_flops = 0, tf32_flops = 0, bf16_flops = 0, fp16_flops = 0;  // FLOP/s, 0 = not known
+  double bandwidth = 0;  // bytes/s
+  std::int64_t memory_bytes = 0;  // of the device
+  std::int64_t context_bytes = 0;  // taken before the first allocation
+};
+
+struct Machine {  // what a program is lowered to
+  enum class Kind { cpu, cuda } kind = Kind::cpu;
+  std::string name;
+  int threads = 1;
+  bool native_bf16 = false;  // multiplies bf16 by itself; else widened into a planned fp32 workspace
+  std::int64_t memory_bytes = 0;  // physical
+};
+
+using OperationTimes = std::vector<double>;  // ns, by operation
+
+// Every operand and output once, at its view's size; a write that adds also reads.
+[[nodiscard]] OperationCost cost_of(const Program& program, const Operation& operation);
+
+struct StepFlops {  // of one optimizer step: all micro-steps
+  std::int64_t model =
+      0;  // forward and backward without repeats, causal attention half, fused backward's repeat of scores left out
+  std::int64_t launched = 0;  // what the operations do, repeats included, causal attention half
+  std::int64_t recomputed = 0;  // the part of launched in phase recompute
+};
+[[nodiscard]] StepFlops step_flops(const Program& program);
+
+// Roofline: the greater of FLOPs by peak and bytes by bandwidth, an operation at a time, one micro-step of each.
+[[nodiscard]] OperationTimes roofline_times(const Program& program, const Card& card);
+// The sum over a whole step: micro operations count micro_steps times.
+[[nodiscard]] double step_time_ns(const Program& program, const OperationTimes& times);
+
+}  // namespace stepscope

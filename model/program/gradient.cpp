@@ -1,0 +1,166 @@
+#include "model/program/gradient.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/base/error.h"
+#include "model/program/add.h"
+
+namespace stepscope {
+
+namespace {
+
+bool is_trainable(const Program& program, const Operand& operand) {
+  if (!operand.is_state()) return false;
+  const StateKind kind = program.state(operand.state()).kind;
+  return kind == StateKind::parameter || kind == StateKind::copy;
+}
+
+}  // namespace
+
+Differentiation::Differentiation(const Program& forward, const KeepSet* keep)
+    : program_(forward), forward_count_(static_cast<int>(forward.operations.size())), keep_(keep) {
+  producer_.assign(program_.values.size(), -1);
+  needs_gradient_.assign(program_.values.size(), 0);
+  for (int i = 0; i < forward_count_; ++i) {
+    const Operation& op = program_.operations[static_cast<std::size_t>(i)];
+    const bool wanted = std::any_of(op.ins.begin(), op.ins.end(), [&](const Operand& in) { return needs(in); });
+    for (const ValueId out : op.outs) {
+      producer_[static_cast<std::size_t>(out.index)] = i;
+      needs_gradient_[static_cast<std::size_t>(out.index)] = wanted;
+    }
+  }
+  for (const StateId parameter : forward.states_of(StateKind::parameter)) {
+    const State& master = forward.state(parameter);
+    program_.states.push_back(
+        {"gradient." + master.name, master.type, StateKind::gradient, master.site, parameter, {}});
+    gradient_of_[parameter] = {static_cast<int>(program_.states.size()) - 1};
+  }
+}
+
+bool Differentiation::needs(const Operand& operand) const {
+  if (operand.is_state()) return is_trainable(program_, operand);
+  return needs_gradient_[static_cast<std::size_t>(operand.index)] != 0;
+}
+
+bool Differentiation::has_adjoint(ValueId out) const { return out == program_.loss || adjoint_.contains(out); }
+
+Operand Differentiation::adjoint(ValueId out) const { return whole(program_, adjoint_.at(out)); }
+
+bool Differentiation::is_kept(ValueId id) const {
+  if (keep_ == nullptr || keep_->contains(id)) return true;
+  return !program_.operations[static_cast<std::size_t>(producer_[static_cast<std::size_t>(id.index)])].writes.empty();
+}
+
+Operand Differentiation::value(const Operand& forward_operand) {
+  if (forward_operand.is_state()) return forward_operand;
+  Operand read = forward_operand;
+  read.index = value(forward_operand.value()).index;
+  return read;
+}
+
+Operand Differentiation::value(ValueId id) {
+  read_by_backward_.insert(id);
+  if (is_kept(id)) return whole(program_, id);
+  if (!twin_.contains(id)) repeat(id);
+  return whole(program_, twin_.at(id));
+}
+
+// Emits again, in their first order, the operations that `wanted` needs back to kept values, states and earlier twins.
+void Differentiation::repeat(ValueId wanted) {
+  std::set<int> cone;
+  std::vector<ValueId> open{wanted};
+  while (!open.empty()) {
+    const ValueId id = open.back();
+    open.pop_back();
+    const int producer = producer_[static_cast<std::size_t>(id.index)];
+    if (!cone.insert(producer).second) continue;
+    for (const Operand& in : program_.operations[static_cast<std::size_t>(producer)].ins)
+      if (in.is_value() && !is_kept(in.value()) && !twin_.contains(in.value())) open.push_back(in.value());
+  }
+  for (const int index : cone) {
+    Operation again = program_.operations[static_cast<std::size_t>(index)];
+    const std::vector<ValueId> originals = std::exchange(again.outs, {});
+    for (Operand& in : again.ins)
+      if (in.is_value() && !is_kept(in.value())) in.index = twin_.at(in.value()).index;
+    again.phase = Phase::recompute;
+    again.original = index;
+    const std::vector<ValueId> twins = append(std::move(again));
+    for (std::size_t i = 0; i < originals.size(); ++i)
+      if (!is_kept(originals[i])) twin_[originals[i]] = twins[i];
+  }
+}
+
+std::vector<ValueId> Differentiation::append(Operation operation) {
+  for (const Output& output : operation.kind->outputs(program_, operation)) {
+    program_.values.push_back({std::string(output.name), output.type, operation.site, output.role});
+    operation.outs.push_back({static_cast<int>(program_.values.size()) - 1});
+  }
+  program_.operations.push_back(std::move(operation));
+  return program_.operations.back().outs;
+}
+
+std::vector<ValueId> Differentiation::emit(const OperationKind& kind, const Attributes& attributes,
+                                           std::vector<Operand> ins, std::vector<Write> writes) {
+  return append({.kind = &kind,
+                 .attributes = attributes,
+                 .ins = std::move(ins),
+                 .outs = {},
+                 .writes = std::move(writes),
+                 .site = current_->site,
+                 .phase = Phase::backward,
+                 .section = Section::micro});
+}
+
+void Differentiation::contribute(const Operand& forward_operand,
+                                 const std::function<ValueId(std::optional<Operand>)>& make) {
+  if (!needs(forward_operand)) return;
+  const ValueId id = forward_operand.value();
+  const auto so_far = adjoint_.find(id);
+  adjoint_[id] = make(so_far == adjoint_.end() ? std::nullopt : std::optional(whole(program_, so_far->second)));
+}
+
+void Differentiation::contribute(const Operand& forward_operand, ValueId gradient) {
+  contribute(forward_operand, [&](std::optional<Operand> so_far) {
+    return so_far ? emit(add_kind, {}, {*so_far, whole(program_, gradient)})[0] : gradient;
+  });
+}
+
+Write Differentiation::gradient_write(const Operand& parameter) {
+  const State& state = program_.state(parameter.state());
+  const StateId master = state.kind == StateKind::copy ? state.master : parameter.state();
+  const StateId gradient = gradient_of_.at(master);
+  return {gradient, written_.insert(gradient).second ? Accumulate::after_first : Accumulate::always};
+}
+
+void Differentiation::run() {
+  for (int i = forward_count_ - 1; i >= 0; --i) {
+    const Operation op = program_.operations[static_cast<std::size_t>(i)];  // a copy: emitting moves the originals
+    if (op.section != Section::micro) continue;
+    if (std::none_of(op.outs.begin(), op.outs.end(), [&](ValueId out) { return has_adjoint(out); })) continue;
+    if (std::none_of(op.ins.begin(), op.ins.end(), [&](const Operand& in) { return needs(in); })) continue;
+    if (op.kind->gradient == nullptr)
+      throw ProgramError("V2", std::string(op.kind->name) + " has no gradient, at " + program_.site(op.site).path);
+    current_ = &op;
+    op.kind->gradient(*this, op);
+  }
+  current_ = nullptr;
+}
+
+KeepSet keepable(const Program& forward) {
+  Differentiation d(forward, nullptr);
+  d.run();
+  std::erase_if(d.read_by_backward_, [&](ValueId id) {
+    return !d.program_.operations[static_cast<std::size_t>(d.producer_[static_cast<std::size_t>(id.index)])]
+                .writes.empty();
+  });
+  return d.read_by_backward_;
+}
+
+Program differentiate(const Program& forward, const KeepSet& keep) {
+  Differentiation d(forward, &keep);
+  d.run();
+  return std::move(d.program_);
+}
+
+}  // namespace stepscope

@@ -1,0 +1,74 @@
+// Differentiation of a forward program with a keep-set: which activations backward finds in memory, and which it makes
+// again. Activation checkpointing is nothing but the choice of that set.
+//     const Program step = differentiate(forward, keepable(forward));          // keep everything: nothing is repeated
+// Backward operations follow the forward ones in reverse. A value that is read but not kept is made again, immediately
+// before its first reader, by the same operations (kind, attributes, random site) from kept values: the same bits.
+// Source: reverse accumulation, Griewank and Walther 2008, chapter 3; design of the keep-set in README "The idea".
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "model/program/operation.h"
+#include "model/program/program.h"
+
+namespace stepscope {
+
+using KeepSet = std::set<ValueId>;
+
+// The forward values that backward reads when everything is kept, less those whose operation writes a state: such an
+// operation is never run twice, so its outputs are always kept.
+[[nodiscard]] KeepSet keepable(const Program& forward);
+
+// A program of forward and backward, with a gradient state a parameter. Values of `keep` that are not keepable change
+// nothing. Throws ProgramError where an operation on the path from a parameter to the loss has no gradient.
+[[nodiscard]] Program differentiate(const Program& forward, const KeepSet& keep);
+
+// What a kind's gradient rule works with: `op` is the forward operation being differentiated.
+class Differentiation {
+ public:
+  // The gradient of an output of op, as far as it is known; op's later readers have all contributed.
+  [[nodiscard]] bool has_adjoint(ValueId out) const;
+  [[nodiscard]] Operand adjoint(ValueId out) const;
+  // What backward may read for an operand of the forward pass: itself, or its repeated twin, under the same view.
+  [[nodiscard]] Operand value(const Operand& forward_operand);
+  [[nodiscard]] Operand value(ValueId forward_value);
+  // Whether anybody wants the gradient of this operand: does a parameter lie behind it?
+  [[nodiscard]] bool needs(const Operand& forward_operand) const;
+  // Sets the gradient of a value from the one it has so far, if any; `make` may fuse the addition. Only called if needed.
+  void contribute(const Operand& forward_operand, const std::function<ValueId(std::optional<Operand> so_far)>& make);
+  // The same where the contribution exists already, as a value: adds it with the kind `add` if there is one so far.
+  void contribute(const Operand& forward_operand, ValueId gradient);
+  // The write that a parameter's gradient goes to: accumulate is after_first, or always from the second write on.
+  [[nodiscard]] Write gradient_write(const Operand& parameter);
+  std::vector<ValueId> emit(const OperationKind& kind, const Attributes& attributes, std::vector<Operand> ins,
+                            std::vector<Write> writes = {});
+  [[nodiscard]] const Program& program() const { return program_; }
+  [[nodiscard]] Operand operand(StateId id) const { return whole(program_, id); }
+
+ private:
+  friend KeepSet keepable(const Program&);
+  friend Program differentiate(const Program&, const KeepSet&);
+  Differentiation(const Program& forward, const KeepSet* keep);
+  void run();
+  void repeat(ValueId wanted);
+  bool is_kept(ValueId id) const;
+  std::vector<ValueId> append(Operation operation);
+
+  Program program_;  // grows; its first forward_count_ operations are the forward program's
+  int forward_count_ = 0;
+  const KeepSet* keep_ = nullptr;  // null: keep everything
+  std::set<ValueId> read_by_backward_;  // forward values
+  std::vector<int> producer_;  // forward value -> operation
+  std::vector<char> needs_gradient_;  // by value
+  std::map<ValueId, ValueId> adjoint_;  // forward value -> its gradient so far
+  std::map<ValueId, ValueId> twin_;  // forward value -> its repeated twin
+  std::map<StateId, StateId> gradient_of_;  // parameter -> its gradient state
+  std::set<StateId> written_;  // gradient states written so far in the micro-step
+  const Operation* current_ = nullptr;
+};
+
+}  // namespace stepscope

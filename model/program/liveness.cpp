@@ -1,0 +1,86 @@
+#include "model/program/liveness.h"
+
+#include <algorithm>
+
+#include "model/program/memory_plan.h"
+#include "model/program/operation.h"
+
+namespace stepscope {
+
+namespace {
+
+std::vector<Lifetime> lifetimes_of(const Program& program) {
+  std::vector<Lifetime> lives(program.values.size());
+  std::vector<int> last_of_section(3, -1);
+  for (std::size_t i = 0; i < program.operations.size(); ++i)
+    last_of_section[static_cast<std::size_t>(program.operations[i].section)] = static_cast<int>(i);
+  for (std::size_t i = 0; i < program.operations.size(); ++i) {
+    const Operation& op = program.operations[i];
+    for (const ValueId out : op.outs) {
+      Lifetime& life = lives[static_cast<std::size_t>(out.index)];
+      life.born = life.dies = static_cast<int>(i);
+    }
+    for (const Operand& in : op.ins) {
+      if (!in.is_value()) continue;
+      Lifetime& life = lives[static_cast<std::size_t>(in.index)];
+      if (life.born < 0) continue;  // read before it is made: V1 says so
+      const bool crosses = program.operations[static_cast<std::size_t>(life.born)].section != op.section;
+      life.dies =
+          std::max(life.dies, crosses ? last_of_section[static_cast<std::size_t>(op.section)] : static_cast<int>(i));
+    }
+  }
+  return lives;
+}
+
+bool may_take_place(const Program& program, const std::vector<Lifetime>& lives, const Operation& op, int index,
+                    const InPlace& rule) {
+  if (rule.out >= static_cast<int>(op.outs.size()) || rule.in >= static_cast<int>(op.ins.size())) return false;
+  const Operand& in = op.ins[static_cast<std::size_t>(rule.in)];
+  if (!in.is_value()) return false;
+  const TensorType& from = program.type(in);
+  const TensorType& to = program.value(op.outs[static_cast<std::size_t>(rule.out)]).type;
+  const Lifetime& life = lives[static_cast<std::size_t>(in.index)];
+  if (life.born < 0 || life.dies != index) return false;
+  if (program.operations[static_cast<std::size_t>(life.born)].section != op.section) return false;
+  if (size_bytes(from.dtype) != size_bytes(to.dtype) || from.shape.elements() != to.shape.elements()) return false;
+  if (in.view != whole_view(from.shape)) return false;
+  return std::count_if(op.ins.begin(), op.ins.end(),
+                       [&](const Operand& other) { return other.value() == in.value(); }) == 1;
+}
+
+}  // namespace
+
+Liveness find_liveness(const Program& program) {
+  Liveness liveness{lifetimes_of(program), {}};
+  std::vector<Lifetime>& lives = liveness.lifetimes;
+  for (std::size_t i = 0; i < program.operations.size(); ++i) {
+    const Operation& op = program.operations[i];
+    std::vector<ValueId> taken;
+    for (const InPlace& rule : op.kind->in_place) {
+      if (!may_take_place(program, lives, op, static_cast<int>(i), rule)) continue;
+      const ValueId in = op.ins[static_cast<std::size_t>(rule.in)].value();
+      Lifetime& out = lives[static_cast<std::size_t>(op.outs[static_cast<std::size_t>(rule.out)].index)];
+      if (out.over.index >= 0 || std::find(taken.begin(), taken.end(), in) != taken.end()) continue;
+      out.over = in;
+      taken.push_back(in);
+    }
+    for (const ValueId id : op.outs) {
+      Lifetime& life = lives[static_cast<std::size_t>(id.index)];
+      if (life.over.index >= 0) {
+        life.buffer = lives[static_cast<std::size_t>(life.over.index)].buffer;
+        Buffer& buffer = liveness.buffers[static_cast<std::size_t>(life.buffer)];
+        buffer.dies = std::max(buffer.dies, life.dies);
+      } else {
+        life.buffer = static_cast<int>(liveness.buffers.size());
+        liveness.buffers.push_back(
+            {round_up(program.value(id).type.size_bytes(), arena_alignment_bytes), life.born, life.dies, -1});
+      }
+    }
+    if (op.workspace_bytes > 0)
+      liveness.buffers.push_back({round_up(op.workspace_bytes, arena_alignment_bytes), static_cast<int>(i),
+                                  static_cast<int>(i), static_cast<int>(i)});
+  }
+  return liveness;
+}
+
+}  // namespace stepscope

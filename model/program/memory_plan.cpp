@@ -1,0 +1,157 @@
+#include "model/program/memory_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "model/program/liveness.h"
+
+namespace stepscope {
+
+namespace {
+
+// Best fit: each buffer into the smallest gap among placed buffers that overlap it in time, else above them.
+std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& order,
+                   std::vector<std::int64_t>& offsets) {
+  std::vector<int> placed;  // by offset
+  placed.reserve(order.size());
+  std::int64_t top = 0;
+  for (const int index : order) {
+    const Buffer& buffer = buffers[static_cast<std::size_t>(index)];
+    std::int64_t cursor = 0, best = -1, best_gap = 0;
+    for (const int other : placed) {
+      const Buffer& neighbour = buffers[static_cast<std::size_t>(other)];
+      if (neighbour.dies < buffer.born || buffer.dies < neighbour.born) continue;
+      const std::int64_t offset = offsets[static_cast<std::size_t>(other)];
+      const std::int64_t gap = offset - cursor;
+      if (gap >= buffer.bytes && (best < 0 || gap < best_gap)) best = cursor, best_gap = gap;
+      cursor = std::max(cursor, offset + neighbour.bytes);
+    }
+    const std::int64_t offset = best >= 0 ? best : cursor;
+    offsets[static_cast<std::size_t>(index)] = offset;
+    top = std::max(top, offset + buffer.bytes);
+    placed.insert(std::upper_bound(
+                      placed.begin(), placed.end(), offset,
+                      [&](std::int64_t value, int other) { return value < offsets[static_cast<std::size_t>(other)]; }),
+                  index);
+  }
+  return top;
+}
+
+// Places in the given order; while the top is above what must be live at once, those who reach it go first next time.
+std::int64_t squeaky_wheel(const std::vector<Buffer>& buffers, std::vector<int> order, std::int64_t target,
+                           std::vector<std::int64_t>& best_offsets, std::int64_t best) {
+  std::vector<std::int64_t> offsets(buffers.size(), 0);
+  for (int round = 0; round < 200; ++round) {
+    const std::int64_t top = place(buffers, order, offsets);
+    if (best < 0 || top < best) best = top, best_offsets = offsets;
+    if (best == target) break;
+    std::stable_partition(order.begin(), order.end(), [&](int index) {
+      return offsets[static_cast<std::size_t>(index)] + buffers[static_cast<std::size_t>(index)].bytes == top;
+    });
+  }
+  return best;
+}
+
+std::int64_t largest_sum(const std::vector<std::int64_t>& sums, int& where) {
+  const auto largest = std::max_element(sums.begin(), sums.end());
+  if (largest == sums.end()) return 0;
+  where = static_cast<int>(largest - sums.begin());
+  return *largest;
+}
+
+std::vector<std::int64_t> sums_by_operation(const std::vector<Buffer>& buffers, std::size_t operations,
+                                            bool with_workspaces) {
+  std::vector<std::int64_t> change(operations + 1, 0);
+  for (const Buffer& buffer : buffers) {
+    if (buffer.workspace_of >= 0 && !with_workspaces) continue;
+    change[static_cast<std::size_t>(buffer.born)] += buffer.bytes;
+    change[static_cast<std::size_t>(buffer.dies) + 1] -= buffer.bytes;
+  }
+  std::partial_sum(change.begin(), change.end(), change.begin());
+  change.pop_back();
+  return change;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const Program& program) {
+  const Liveness liveness = find_liveness(program);
+  const std::vector<Buffer>& buffers = liveness.buffers;
+  MemoryPlan plan;
+  int where = 0;
+  plan.largest_sum_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), true), where);
+  plan.largest_live_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), false), plan.peak);
+
+  std::vector<int> order(buffers.size());
+  std::vector<std::int64_t> offsets(buffers.size(), 0);
+  std::int64_t best = -1;
+  const auto at = [&](int index) -> const Buffer& { return buffers[static_cast<std::size_t>(index)]; };
+  const auto try_order = [&](auto before) {
+    if (best == plan.largest_sum_bytes) return;
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), before);
+    best = squeaky_wheel(buffers, order, plan.largest_sum_bytes, offsets, best);
+  };
+  try_order([&](int a, int b) { return at(a).bytes > at(b).bytes; });
+  try_order([&](int a, int b) { return at(a).born < at(b).born; });
+  try_order([&](int a, int b) { return at(a).dies - at(a).born > at(b).dies - at(b).born; });
+  plan.arena_bytes = std::max<std::int64_t>(best, 0);
+
+  plan.workspace_offsets.assign(program.operations.size(), -1);
+  for (std::size_t i = 0; i < buffers.size(); ++i)
+    if (buffers[i].workspace_of >= 0)
+      plan.workspace_offsets[static_cast<std::size_t>(buffers[i].workspace_of)] = offsets[i];
+  for (const Operation& op : program.operations)
+    plan.workspace_bytes = std::max(plan.workspace_bytes, op.workspace_bytes);
+  plan.placements.reserve(program.values.size());
+  for (std::size_t v = 0; v < program.values.size(); ++v) {
+    const Lifetime& life = liveness.lifetimes[v];
+    plan.placements.push_back({{static_cast<int>(v)},
+                               offsets[static_cast<std::size_t>(life.buffer)],
+                               program.values[v].type.size_bytes(),
+                               life.born,
+                               life.dies,
+                               life.over});
+  }
+  return plan;
+}
+
+std::vector<Placement> MemoryPlan::live_at(int operation) const {
+  std::vector<Placement> live;
+  std::map<std::int64_t, std::size_t>
+      by_offset;  // a value and what it lies over are one place: the later one stands for both
+  for (const Placement& p : placements) {
+    if (p.born > operation || p.dies < operation) continue;
+    const auto [place, fresh] = by_offset.try_emplace(p.offset_bytes, live.size());
+    if (fresh)
+      live.push_back(p);
+    else
+      live[place->second] = p;
+  }
+  std::stable_sort(live.begin(), live.end(),
+                   [](const Placement& a, const Placement& b) { return a.size_bytes > b.size_bytes; });
+  return live;
+}
+
+std::vector<std::int64_t> MemoryPlan::timeline(const Program& program) const {
+  return sums_by_operation(find_liveness(program).buffers, program.operations.size(), true);
+}
+
+StateBytes state_bytes(const Program& program) {
+  StateBytes bytes;
+  for (const State& state : program.states) {
+    const std::int64_t size = round_up(state.type.size_bytes(), arena_alignment_bytes);
+    switch (state.kind) {
+      case StateKind::parameter: bytes.parameters += size; break;
+      case StateKind::copy: bytes.copies += size; break;
+      case StateKind::gradient: bytes.gradients += size; break;
+      case StateKind::moment: bytes.moments += size; break;
+      case StateKind::batch: bytes.batch += size; break;
+      case StateKind::control: bytes.control += size; break;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,184 @@
+// A training step as data: values, states, operations. Techniques transform a Program; planner, cost model, executors
+// and observers read it. Nothing else describes a step.
+//     Program forward = build_forward(model, types);                 // layers, through Builder
+//     Program step = differentiate(forward, keep);                   // program/gradient.h
+//     MemoryPlan plan = plan_memory(step);                           // program/memory_plan.h
+// Sections run in this order: prologue once, micro `micro_steps` times, update once. `operations` is sorted that way.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/base/dtype.h"
+
+namespace stepscope {
+
+struct OperationKind;
+
+struct ValueId {
+  int index = -1;
+  auto operator<=>(const ValueId&) const = default;
+};
+struct StateId {
+  int index = -1;
+  auto operator<=>(const StateId&) const = default;
+};
+struct SiteId {
+  int index = -1;
+  auto operator<=>(const SiteId&) const = default;
+};
+
+enum class Section : std::uint8_t { prologue, micro, update };
+enum class Phase : std::uint8_t { prologue, forward, recompute, backward, update };
+enum class Role : std::uint8_t { activation, gradient, statistic, scalar };
+enum class StateKind : std::uint8_t { parameter, copy, gradient, moment, batch, control };
+
+// How a write joins what a state holds: overwrites it, overwrites it in the first micro-step and adds later, always adds.
+enum class Accumulate : std::uint8_t { no, after_first, always };
+
+// Where in the model something stands. Sites form a tree: "blocks.1" of class TransformerBlock holds "blocks.1.mlp".
+struct Site {
+  std::string path;  // "blocks.1.mlp.norm"; the root is ""
+  std::string layer_class;  // "LayerNorm"
+  SiteId parent;  // {-1} for the root
+};
+
+struct TensorType {
+  DType dtype = DType::fp32;
+  Shape shape;
+  bool operator==(const TensorType&) const = default;
+  [[nodiscard]] std::int64_t size_bytes() const { return shape.elements() * stepscope::size_bytes(dtype); }
+};
+
+// Made once a (micro-)step by one operation, never changed afterwards; lies in the arena.
+struct Value {
+  std::string name;  // "qkv": what it is at its site
+  TensorType type;
+  SiteId site = {};
+  Role role = Role::activation;
+};
+
+// How a parameter begins. deviation is the standard deviation of the (truncated) normal.
+struct Initial {
+  enum class Law : std::uint8_t { zeros, ones, normal, truncated_normal };
+  Law law = Law::zeros;
+  double deviation = 0;
+};
+
+// Persists from step to step, is changed only by declared writes, lies outside the arena.
+struct State {
+  std::string name;  // "blocks.1.mlp.up.weight", "gradient.blocks.1.mlp.up.weight"
+  TensorType type;
+  StateKind kind = StateKind::parameter;
+  SiteId site = {};
+  StateId master;  // the parameter that a copy, gradient or moment belongs to
+  Initial initial;
+};
+
+// Which elements an operand reads: element (i, j, ...) lies at offset + i strides[0] + j strides[1] + ... elements.
+// A batch state read in micro-step m starts m * micro_stride elements further.
+struct View {
+  std::int64_t offset = 0;
+  Shape shape;
+  std::array<std::int64_t, Shape::max_rank> strides{};
+  std::int64_t micro_stride = 0;
+  bool operator==(const View&) const = default;
+};
+
+[[nodiscard]] View whole_view(const Shape& shape);
+
+struct Operand {
+  enum class Of : std::uint8_t { value, state };
+  Of of = Of::value;
+  int index = -1;
+  View view;
+
+  [[nodiscard]] bool is_value() const { return of == Of::value; }
+  [[nodiscard]] bool is_state() const { return of == Of::state; }
+  [[nodiscard]] ValueId value() const { return {is_value() ? index : -1}; }
+  [[nodiscard]] StateId state() const { return {is_state() ? index : -1}; }
+  bool operator==(const Operand&) const = default;
+};
+
+struct Write {
+  StateId state;
+  Accumulate accumulate = Accumulate::no;
+  bool operator==(const Write&) const = default;
+};
+
+struct MaskKinds {
+  bool causal = false;  // query i sees keys j <= i
+  bool padding = false;  // keys past a row's length are hidden
+  bool custom = false;  // a given [B|1, heads|1, S, S] mask, 1 = visible
+  bool operator==(const MaskKinds&) const = default;
+};
+
+// What an operation needs to know besides its operands. One struct, so that "the same operation" is operator==.
+struct Attributes {
+  DType output =
+      DType::fp32;  // of the first output (matmuls always accumulate in fp32, in fp64 where operands are fp64)
+  double epsilon = 0;  // layer_norm, adam
+  double rate = 0;  // dropout: the share of elements dropped
+  double scale = 0;  // attention: scores are multiplied by it
+  int heads = 0;
+  int head_dim = 0;
+  MaskKinds mask = {};
+  int random_site = -1;  // which stream of random numbers; unique a forward operation
+  double beta1 = 0, beta2 = 0, weight_decay = 0;  // adam
+  double clip = 0;  // gradient_norm: largest norm, 0 = no clipping
+  std::string algorithm = {};  // key of a library's algorithm; empty where there is only one
+  bool operator==(const Attributes&) const = default;
+};
+
+struct Operation {
+  const OperationKind* kind = nullptr;
+  Attributes attributes = {};
+  std::vector<Operand> ins = {};
+  std::vector<ValueId> outs = {};
+  std::vector<Write> writes = {};
+  std::int64_t workspace_bytes = 0;  // a cap, set when the program is lowered to a machine
+  SiteId site = {};
+  Phase phase = Phase::forward;
+  Section section = Section::micro;
+  int original = -1;  // recompute only: the index of the forward operation that this repeats
+};
+
+struct Program {
+  std::vector<Site> sites;
+  std::vector<Value> values;
+  std::vector<State> states;
+  std::vector<Operation> operations;
+  int micro_steps = 1;
+  std::int64_t global_batch = 0;  // rows a step; a micro-step has global_batch / micro_steps
+  std::int64_t sequence = 0;
+  ValueId loss;  // scalar: what differentiation starts from
+  ValueId logits;  // [rows, V]; unset where they never exist whole
+  StateId control;  // scalars that operations read (control_block.h)
+  StateId results;  // scalars that operations write
+
+  [[nodiscard]] const Value& value(ValueId id) const { return values[static_cast<std::size_t>(id.index)]; }
+  [[nodiscard]] const State& state(StateId id) const { return states[static_cast<std::size_t>(id.index)]; }
+  [[nodiscard]] const Site& site(SiteId id) const { return sites[static_cast<std::size_t>(id.index)]; }
+  [[nodiscard]] const TensorType& type(const Operand& operand) const {  // of what the operand views, not of the view
+    return operand.is_value() ? value(operand.value()).type : state(operand.state()).type;
+  }
+  [[nodiscard]] StateId find_state(std::string_view name) const;  // {-1} where there is none
+  [[nodiscard]] std::vector<StateId> states_of(StateKind kind) const;
+  [[nodiscard]] StateId belonging_to(StateId parameter, StateKind kind,
+                                     int nth = 0) const;  // its gradient, nth moment, copy
+  [[nodiscard]] bool is_inside(SiteId site, SiteId ancestor) const;
+  [[nodiscard]] std::int64_t parameter_count() const;
+};
+
+[[nodiscard]] Operand whole(const Program& program, ValueId id);
+[[nodiscard]] Operand whole(const Program& program, StateId id);
+
+[[nodiscard]] std::string_view name_of(Phase phase);
+[[nodiscard]] std::string_view name_of(Role role);
+[[nodiscard]] std::string_view name_of(StateKind kind);
+[[nodiscard]] std::string_view name_of(Section section);
+
+}  // namespace stepscope

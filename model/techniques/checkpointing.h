@@ -1,0 +1,17 @@
+// checkpointing: which activations are kept for backward; the others are made again. Off: "none", all are kept.
+//     "none" · a target or a list of them · "every-K": the blocks of K layers at a time
+// A target is a layer class (MLPBlock, AttentionBlock, TransformerBlock), a layer's path (blocks.3.mlp) or an operation
+// (attention). What is made inside a target and read only there is dropped.
+#pragma once
+
+#include "model/techniques/list.h"
+
+namespace stepscope {
+
+extern const Technique checkpointing_technique;
+
+// Throws UsageError for a target that names nothing in this program.
+[[nodiscard]] KeepSet keep_outside(const Program& forward, const std::vector<std::string>& targets);
+[[nodiscard]] KeepSet keep_every(const Program& forward, int blocks);
+
+}  // namespace stepscope

@@ -1,0 +1,14 @@
+#include "model/techniques/list.h"
+
+#include "model/techniques/accumulation.h"
+#include "model/techniques/checkpointing.h"
+#include "model/techniques/precision.h"
+
+namespace stepscope {
+
+std::span<const Technique> techniques() {
+  static const Technique rows[] = {precision_technique, checkpointing_technique, accumulation_technique};
+  return rows;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,32 @@
+// The techniques, one row each. A technique turns its choice into a change of the recipe from which a step is built;
+// layers and executors never hear of it. Its "off" choice leaves the recipe as it was.
+//     StepRecipe recipe;
+//     for (const Technique& t : techniques()) t.apply(choice_of(t.name), recipe);   // UsageError: "precision = fp8: must be ..."
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "model/program/gradient.h"
+#include "model/techniques/choice.h"
+
+namespace stepscope {
+
+struct StepRecipe {
+  DType compute = DType::fp32;  // precision: type of activations and of multiplied parameters
+  DType master = DType::fp32;  // parameters, gradients, moments; fp64 in tests
+  std::function<KeepSet(const Program& forward)> keep = keepable;  // checkpointing: which activations stay
+  std::int64_t micro_steps = 1;  // accumulation
+};
+
+struct Technique {
+  std::string_view name;  // the field: "precision"
+  Choice off;
+  std::string_view values;  // for help and errors: "fp32 or bf16"
+  void (*apply)(const Choice& choice, StepRecipe& recipe);  // throws UsageError: NAME = VALUE: what would be right
+};
+
+[[nodiscard]] std::span<const Technique> techniques();
+
+}  // namespace stepscope

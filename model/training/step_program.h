@@ -1,0 +1,26 @@
+// From settings to a step that can run: layers, differentiation with the recipe's keep-set, update, lowering, plan, checks.
+//     StepRecipe recipe;  for (const Technique& t : techniques()) t.apply(...);
+//     const Step step = build_step(model, training, recipe, machine);
+//     CpuExecutor executor(step.program, step.plan, machine);
+#pragma once
+
+#include "model/layers/model_settings.h"
+#include "model/program/cost.h"
+#include "model/program/memory_plan.h"
+#include "model/program/program.h"
+#include "model/techniques/list.h"
+#include "model/training/training_settings.h"
+
+namespace stepscope {
+
+struct Step {
+  Program program;
+  MemoryPlan plan;
+};
+
+// Settings must be resolved. Throws UsageError where they do not fit each other: sequence above max_sequence, a
+// global_batch that micro_steps do not divide (a remainder is refused, never dropped).
+[[nodiscard]] Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
+                              const Machine& machine, const Shape& custom_mask_shape = {});
+
+}  // namespace stepscope
