@@ -10,9 +10,11 @@ namespace stepscope {
 
 namespace {
 
-// Best fit: each buffer into the smallest gap among placed buffers that overlap it in time, else above them.
+enum class Fit { smallest_gap, lowest_gap };
+
+// Each buffer into the smallest (or the lowest) gap among placed buffers that overlap it in time, else above them.
 std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& order,
-                   std::vector<std::int64_t>& offsets) {
+                   std::vector<std::int64_t>& offsets, Fit fit) {
   std::vector<int> placed;  // by offset
   placed.reserve(order.size());
   std::int64_t top = 0;
@@ -24,7 +26,8 @@ std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& o
       if (neighbour.dies < buffer.born || buffer.dies < neighbour.born) continue;
       const std::int64_t offset = offsets[static_cast<std::size_t>(other)];
       const std::int64_t gap = offset - cursor;
-      if (gap >= buffer.bytes && (best < 0 || gap < best_gap)) best = cursor, best_gap = gap;
+      if (gap >= buffer.bytes && (best < 0 || (fit == Fit::smallest_gap && gap < best_gap)))
+        best = cursor, best_gap = gap;
       cursor = std::max(cursor, offset + neighbour.bytes);
     }
     const std::int64_t offset = best >= 0 ? best : cursor;
@@ -40,10 +43,10 @@ std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& o
 
 // Places in the given order; while the top is above what must be live at once, those who reach it go first next time.
 std::int64_t squeaky_wheel(const std::vector<Buffer>& buffers, std::vector<int> order, std::int64_t target,
-                           std::vector<std::int64_t>& best_offsets, std::int64_t best) {
+                           std::vector<std::int64_t>& best_offsets, std::int64_t best, Fit fit) {
   std::vector<std::int64_t> offsets(buffers.size(), 0);
   for (int round = 0; round < 200; ++round) {
-    const std::int64_t top = place(buffers, order, offsets);
+    const std::int64_t top = place(buffers, order, offsets, fit);
     if (best < 0 || top < best) best = top, best_offsets = offsets;
     if (best == target) break;
     std::stable_partition(order.begin(), order.end(), [&](int index) {
@@ -87,15 +90,20 @@ MemoryPlan plan_memory(const Program& program) {
   std::vector<std::int64_t> offsets(buffers.size(), 0);
   std::int64_t best = -1;
   const auto at = [&](int index) -> const Buffer& { return buffers[static_cast<std::size_t>(index)]; };
-  const auto try_order = [&](auto before) {
+  const auto try_order = [&](Fit fit, auto before) {
     if (best == plan.largest_sum_bytes) return;
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), before);
-    best = squeaky_wheel(buffers, order, plan.largest_sum_bytes, offsets, best);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return before(at(a), at(b)); });
+    best = squeaky_wheel(buffers, order, plan.largest_sum_bytes, offsets, best, fit);
   };
-  try_order([&](int a, int b) { return at(a).bytes > at(b).bytes; });
-  try_order([&](int a, int b) { return at(a).born < at(b).born; });
-  try_order([&](int a, int b) { return at(a).dies - at(a).born > at(b).dies - at(b).born; });
+  const auto length = [](const Buffer& buffer) { return buffer.dies - buffer.born + 1; };
+  for (const Fit fit : {Fit::smallest_gap, Fit::lowest_gap}) {
+    try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.bytes > b.bytes; });
+    try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.born < b.born; });
+    try_order(fit, [&](const Buffer& a, const Buffer& b) { return length(a) > length(b); });
+    try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.dies > b.dies; });
+    try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.bytes * length(a) > b.bytes * length(b); });
+  }
   plan.arena_bytes = std::max<std::int64_t>(best, 0);
 
   plan.workspace_offsets.assign(program.operations.size(), -1);

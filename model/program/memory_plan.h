@@ -46,7 +46,7 @@ struct StateBytes {
 [[nodiscard]] StateBytes state_bytes(const Program& program);
 
 // Pure. Never throws for size: whether a plan fits is its caller's question.
-// Source: best fit in three orders, repaired by squeaky-wheel rounds (Joslin and Clements 1999, JAIR 10:353).
+// Source: best fit in five orders, repaired by squeaky-wheel rounds (Joslin and Clements 1999, JAIR 10:353).
 [[nodiscard]] MemoryPlan plan_memory(const Program& program);
 
 }  // namespace stepscope

@@ -1,0 +1,46 @@
+#include "model/execution/region.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "model/base/dtype.h"
+#include "model/base/error.h"
+
+namespace stepscope {
+
+namespace {
+constexpr std::int64_t page_bytes = 4096;
+constexpr std::int64_t huge_page_bytes = std::int64_t{2} << 20;
+}  // namespace
+
+// The region ends where its last page ends only if its size is a multiple of the page; a byte past a smaller one is
+// still caught by the measurement of used bytes, a page past any by the guard.
+Region::Region(std::int64_t bytes) : bytes_(bytes) {
+  const std::int64_t usable = round_up(bytes, page_bytes);
+  mapped_bytes_ = usable + huge_page_bytes + page_bytes;
+  void* mapped = mmap(nullptr, static_cast<std::size_t>(mapped_bytes_), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) throw MachineError(fmt::format("no memory for {} bytes: {}", bytes, std::strerror(errno)));
+  mapped_ = static_cast<std::byte*>(mapped);
+  base_ = mapped_ + (round_up(reinterpret_cast<std::int64_t>(mapped_), huge_page_bytes) -
+                     reinterpret_cast<std::int64_t>(mapped_));
+  madvise(base_, static_cast<std::size_t>(usable), MADV_HUGEPAGE);
+  if (mprotect(base_ + usable, page_bytes, PROT_NONE) != 0)
+    throw MachineError(fmt::format("no guard page: {}", std::strerror(errno)));
+}
+
+Region::Region(Region&& other) noexcept
+    : base_(std::exchange(other.base_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)),
+      mapped_bytes_(std::exchange(other.mapped_bytes_, 0)),
+      mapped_(std::exchange(other.mapped_, nullptr)) {}
+
+Region::~Region() {
+  if (mapped_ != nullptr) munmap(mapped_, static_cast<std::size_t>(mapped_bytes_));
+}
+
+}  // namespace stepscope

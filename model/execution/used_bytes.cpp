@@ -1,0 +1,123 @@
+#include "model/execution/used_bytes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace stepscope {
+
+namespace {
+
+// Bytes up to the last one that is not the pattern.
+std::int64_t touched(const std::byte* begin, std::int64_t bytes, std::byte pattern) {
+  while (bytes > 0 && begin[bytes - 1] == pattern) --bytes;
+  return bytes;
+}
+
+void poison(std::byte* begin, std::int64_t bytes, std::byte pattern) {
+  std::memset(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes));
+}
+
+}  // namespace
+
+TouchedBytes::TouchedBytes(const Program& program, const MemoryPlan& plan, std::byte* arena, const StateStore& states)
+    : program_(program),
+      plan_(plan),
+      arena_(arena),
+      states_(states),
+      value_bytes_(program.values.size(), 0),
+      state_bytes_(program.states.size(), 0),
+      first_touch_(program.values.size(), -1),
+      last_read_(program.values.size(), -1) {}
+
+std::vector<StateId> TouchedBytes::written_anew() const {
+  std::vector<StateId> states = program_.states_of(StateKind::gradient);
+  const std::vector<StateId> copies = program_.states_of(StateKind::copy);
+  states.insert(states.end(), copies.begin(), copies.end());
+  return states;
+}
+
+void TouchedBytes::begin_step(std::byte pattern) {
+  poison(arena_, plan_.arena_bytes, pattern);
+  for (const StateId id : written_anew())
+    poison(states_.at(id), round_up(static_cast<std::int64_t>(states_.bytes_of(id).size()), arena_alignment_bytes),
+           pattern);
+}
+
+void TouchedBytes::before(int operation, std::byte pattern) {
+  for (const ValueId out : program_.operations[static_cast<std::size_t>(operation)].outs) {
+    const Placement& place = plan_.placements[static_cast<std::size_t>(out.index)];
+    if (place.over.index < 0) poison(arena_ + place.offset_bytes, place.slot_bytes(), pattern);
+  }
+}
+
+void TouchedBytes::after(int operation, std::byte pattern) {
+  const Operation& op = program_.operations[static_cast<std::size_t>(operation)];
+  for (const ValueId out : op.outs) {
+    const auto index = static_cast<std::size_t>(out.index);
+    const Placement& place = plan_.placements[index];
+    std::int64_t& bytes = value_bytes_[index];
+    bytes = std::max(bytes, touched(arena_ + place.offset_bytes, place.slot_bytes(), pattern));
+    if (first_touch_[index] < 0) first_touch_[index] = operation;
+    last_read_[index] = std::max(last_read_[index], operation);
+  }
+  for (const Operand& in : op.ins)
+    if (in.is_value())
+      last_read_[static_cast<std::size_t>(in.index)] =
+          std::max(last_read_[static_cast<std::size_t>(in.index)], operation);
+  if (op.workspace_bytes > 0)
+    workspace_end_ = std::max(workspace_end_, plan_.workspace_offsets[static_cast<std::size_t>(operation)] +
+                                                  round_up(op.workspace_bytes, arena_alignment_bytes));
+}
+
+void TouchedBytes::end_step(std::byte pattern) {
+  for (const StateId id : written_anew()) {
+    std::int64_t& bytes = state_bytes_[static_cast<std::size_t>(id.index)];
+    bytes =
+        std::max(bytes, touched(states_.at(id),
+                                round_up(static_cast<std::int64_t>(states_.bytes_of(id).size()), arena_alignment_bytes),
+                                pattern));
+  }
+}
+
+// Values that lie over each other share their bytes: each place counts once at a time, at the largest size measured in it.
+std::int64_t TouchedBytes::measured_largest_live() const {
+  std::int64_t largest = 0;
+  for (std::size_t i = 0; i < program_.operations.size(); ++i) {
+    std::int64_t sum = 0;
+    for (std::size_t v = 0; v < program_.values.size(); ++v) {
+      if (first_touch_[v] > static_cast<int>(i) || last_read_[v] < static_cast<int>(i)) continue;
+      const ValueId over = plan_.placements[v].over;
+      const bool counted = over.index >= 0 && last_read_[static_cast<std::size_t>(over.index)] >= static_cast<int>(i);
+      if (!counted) sum += round_up(value_bytes_[v], arena_alignment_bytes);
+    }
+    largest = std::max(largest, sum);
+  }
+  return largest;
+}
+
+Executor::UsedBytes TouchedBytes::conclude() const {
+  Executor::UsedBytes used;
+  used.states = states_.allocated_bytes();
+  used.largest_live = measured_largest_live();
+  used.arena = workspace_end_;
+  for (std::size_t v = 0; v < program_.values.size(); ++v) {
+    used.arena =
+        std::max(used.arena, plan_.placements[v].offset_bytes + round_up(value_bytes_[v], arena_alignment_bytes));
+    if (value_bytes_[v] != plan_.placements[v].size_bytes)
+      used.differences.push_back(fmt::format("{} at {}: planned {} bytes, touched {}", program_.values[v].name,
+                                             program_.site(program_.values[v].site).path,
+                                             plan_.placements[v].size_bytes, value_bytes_[v]));
+  }
+  for (const StateId id : written_anew()) {
+    const std::int64_t planned = program_.state(id).type.size_bytes(),
+                       bytes = state_bytes_[static_cast<std::size_t>(id.index)];
+    if (bytes != planned)
+      used.differences.push_back(
+          fmt::format("{}: planned {} bytes, touched {}", program_.state(id).name, planned, bytes));
+  }
+  return used;
+}
+
+}  // namespace stepscope

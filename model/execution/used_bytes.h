@@ -1,0 +1,45 @@
+// Measures what a step really touches: before each operation the places of its outputs are filled with a pattern, after it
+// the last byte that differs is found. Two steps with two patterns, since a result may happen to equal one of them.
+//     TouchedBytes touched(program, plan, arena, states);
+//     for (const std::byte pattern : poison_patterns) { ...; touched.before(i, pattern); run(i); touched.after(i, pattern); }
+//     touched.conclude(used);
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "model/execution/executor.h"
+#include "model/execution/state_store.h"
+#include "model/program/memory_plan.h"
+
+namespace stepscope {
+
+inline constexpr std::array poison_patterns{std::byte{0xA5}, std::byte{0x5A}};
+
+class TouchedBytes {
+ public:
+  TouchedBytes(const Program& program, const MemoryPlan& plan, std::byte* arena, const StateStore& states);
+
+  void begin_step(std::byte pattern);  // poisons the arena and the states that a step writes anew
+  void before(int operation, std::byte pattern);
+  void after(int operation, std::byte pattern);
+  void end_step(std::byte pattern);
+  [[nodiscard]] Executor::UsedBytes conclude() const;
+
+ private:
+  [[nodiscard]] std::vector<StateId> written_anew() const;  // gradients and copies
+  [[nodiscard]] std::int64_t measured_largest_live() const;
+
+  const Program& program_;
+  const MemoryPlan& plan_;
+  std::byte* arena_;
+  const StateStore& states_;
+  std::vector<std::int64_t> value_bytes_;  // by value: up to the last touched byte
+  std::vector<std::int64_t> state_bytes_;  // by state
+  std::vector<int> first_touch_, last_read_;  // by value: operations as they really ran
+  std::int64_t workspace_end_ = 0;  // workspaces count as handed out
+};
+
+}  // namespace stepscope
