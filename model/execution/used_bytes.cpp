@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+
+#include "model/program/control_block.h"
 
 namespace stepscope {
 
@@ -29,7 +32,16 @@ TouchedBytes::TouchedBytes(const Program& program, const MemoryPlan& plan, std::
       value_bytes_(program.values.size(), 0),
       state_bytes_(program.states.size(), 0),
       first_touch_(program.values.size(), -1),
-      last_read_(program.values.size(), -1) {}
+      last_read_(program.values.size(), -1),
+      dying_(program.operations.size()) {
+  std::vector<char> taken_over(program.values.size(), 0);
+  for (const Placement& place : plan.placements)
+    if (place.over.index >= 0) taken_over[static_cast<std::size_t>(place.over.index)] = 1;
+  const auto section = [&](int operation) { return program.operations[static_cast<std::size_t>(operation)].section; };
+  for (const Placement& place : plan.placements)
+    if (!taken_over[static_cast<std::size_t>(place.value.index)] && section(place.born) == section(place.dies))
+      dying_[static_cast<std::size_t>(place.dies)].push_back(place.value);
+}
 
 std::vector<StateId> TouchedBytes::written_anew() const {
   std::vector<StateId> states = program_.states_of(StateKind::gradient);
@@ -66,12 +78,17 @@ void TouchedBytes::after(int operation, std::byte pattern) {
     if (in.is_value())
       last_read_[static_cast<std::size_t>(in.index)] =
           std::max(last_read_[static_cast<std::size_t>(in.index)], operation);
+  for (const ValueId dead : dying_[static_cast<std::size_t>(operation)]) {
+    const Placement& place = plan_.placements[static_cast<std::size_t>(dead.index)];
+    poison(arena_ + place.offset_bytes, place.size_bytes, pattern);
+  }
   if (op.workspace_bytes > 0)
     workspace_end_ = std::max(workspace_end_, plan_.workspace_offsets[static_cast<std::size_t>(operation)] +
                                                   round_up(op.workspace_bytes, arena_alignment_bytes));
 }
 
 void TouchedBytes::end_step(std::byte pattern) {
+  losses_.push_back(reinterpret_cast<const ControlBlock*>(states_.at(program_.control))->loss_sum);
   for (const StateId id : written_anew()) {
     std::int64_t& bytes = state_bytes_[static_cast<std::size_t>(id.index)];
     bytes =
@@ -117,6 +134,10 @@ Executor::UsedBytes TouchedBytes::conclude() const {
       used.differences.push_back(
           fmt::format("{}: planned {} bytes, touched {}", program_.state(id).name, planned, bytes));
   }
+  for (const double loss : losses_)
+    if (std::bit_cast<std::uint64_t>(loss) != std::bit_cast<std::uint64_t>(losses_.front()))
+      used.differences.push_back(
+          fmt::format("the loss depends on bytes that nobody wrote: {} or {}", losses_.front(), loss));
   return used;
 }
 

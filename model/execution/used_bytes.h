@@ -1,5 +1,6 @@
 // Measures what a step really touches: before each operation the places of its outputs are filled with a pattern, after it
-// the last byte that differs is found. Two steps with two patterns, since a result may happen to equal one of them.
+// the last byte that differs is found. Two steps with two patterns, since a result may happen to equal one of them. Values
+// are poisoned again when they die: if the two losses differ in a bit, something was read that nobody had written.
 //     TouchedBytes touched(program, plan, arena, states);
 //     for (const std::byte pattern : poison_patterns) { ...; touched.before(i, pattern); run(i); touched.after(i, pattern); }
 //     touched.conclude(used);
@@ -39,6 +40,8 @@ class TouchedBytes {
   std::vector<std::int64_t> value_bytes_;  // by value: up to the last touched byte
   std::vector<std::int64_t> state_bytes_;  // by state
   std::vector<int> first_touch_, last_read_;  // by value: operations as they really ran
+  std::vector<std::vector<ValueId>> dying_;  // by operation: values whose place nobody takes over
+  std::vector<double> losses_;  // one a step
   std::int64_t workspace_end_ = 0;  // workspaces count as handed out
 };
 

@@ -1,0 +1,78 @@
+// Law: any keep-set gives the same loss, logits, gradients and updates, to the bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "model/techniques/checkpointing.h"
+#include "tests/support/programs.h"
+#include "tests/support/step_run.h"
+
+namespace stepscope::testing {
+namespace {
+
+void expect_random_sets_change_nothing(StepSetting setting, int sets) {
+  const StepResult kept = run_step_of(setting);
+  std::mt19937 random(3);
+  for (int trial = 0; trial < sets; ++trial) {
+    setting.keep = [&](const Program& forward) { return random_keep(forward, random); };
+    ASSERT_THAT(bitwise_differences(run_step_of(setting), kept), ::testing::IsEmpty()) << "set " << trial;
+  }
+}
+
+TEST(KeepSetLaw, holds_for_100_random_sets_in_fp32) {
+  expect_random_sets_change_nothing({.precision = "fp32", .micro_steps = 2, .threads = 2}, 100);
+}
+
+TEST(KeepSetLaw, holds_for_100_random_sets_in_bf16) {
+  expect_random_sets_change_nothing({.precision = "bf16", .micro_steps = 2, .threads = 2, .unequal_lengths = true},
+                                    100);
+}
+
+TEST(KeepSetLaw, holds_for_random_sets_with_materialised_attention) {
+  expect_random_sets_change_nothing(
+      {.precision = "bf16", .threads = 2, .change_model = [](ModelSettings& m) { m.attention = "materialised"; }}, 20);
+}
+
+TEST(KeepSetLaw, holds_for_every_named_choice) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    const StepSetting setting{.precision = precision, .micro_steps = 4, .threads = 2};
+    const StepResult kept = run_step_of(setting);
+    for (const std::vector<std::string>& targets : std::vector<std::vector<std::string>>{{"MLPBlock"},
+                                                                                         {"AttentionBlock"},
+                                                                                         {"MLPBlock", "AttentionBlock"},
+                                                                                         {"TransformerBlock"},
+                                                                                         {"blocks.1.mlp"},
+                                                                                         {"gelu", "layer_norm"},
+                                                                                         {"attention"}}) {
+      StepSetting other = setting;
+      other.keep = [&](const Program& forward) { return keep_outside(forward, targets); };
+      EXPECT_THAT(bitwise_differences(run_step_of(other), kept), ::testing::IsEmpty())
+          << precision << " " << targets.front();
+    }
+    StepSetting every = setting;
+    every.keep = [](const Program& forward) { return keep_every(forward, 2); };
+    EXPECT_THAT(bitwise_differences(run_step_of(every), kept), ::testing::IsEmpty());
+  }
+}
+
+// The seed itself, narrowed to what a test can run: its layers, heads and sequence against width and vocabulary.
+TEST(KeepSetLaw, holds_for_the_other_presets) {
+  const auto narrow_seed = [](ModelSettings& m) { m.hidden = 64, m.vocabulary = 64, m.max_sequence = 48; };
+  for (const StepSetting& setting : {StepSetting{.preset = "seed",
+                                    .precision = "bf16",
+                                    .micro_steps = 2,
+                                    .threads = 2,
+                                    .change_model = narrow_seed,
+                                    .global_batch = 4},
+                                     StepSetting{.preset = "seed-small",
+                                     .precision = "fp32",
+                                     .micro_steps = 2,
+                                     .threads = 2,
+                                     .change_model = {},
+                                     .global_batch = 4}})
+    expect_random_sets_change_nothing(setting, 4);
+}
+
+}  // namespace
+}  // namespace stepscope::testing

@@ -1,0 +1,159 @@
+#include "tests/support/step_run.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "model/cpu/machine.h"
+#include "model/execution/cpu_executor.h"
+#include "model/techniques/precision.h"
+
+namespace stepscope::testing {
+
+namespace {
+
+std::int64_t rows_of(const StepSetting& s) {
+  return s.global_batch == 0 ? preset_named(s.preset).global_batch : s.global_batch;
+}
+
+// Lengths 0 (an empty row), 1, and others up to the whole row.
+std::vector<std::int32_t> lengths_of(const StepSetting& s, std::int64_t rows, std::int64_t sequence) {
+  std::mt19937 random(static_cast<unsigned>(s.seed) + 5);
+  std::vector<std::int32_t> lengths;
+  for (std::int64_t row = 0; row < rows; ++row)
+    lengths.push_back(row < 2 ? static_cast<std::int32_t>(row)
+                              : std::uniform_int_distribution(1, static_cast<int>(sequence))(random));
+  return lengths;
+}
+
+template <class T>
+std::span<const std::byte> bytes_of(const std::vector<T>& values) {
+  return std::as_bytes(std::span(values));
+}
+
+std::vector<float> read_fp32(const Executor& executor, const Program& program, StateId id) {
+  std::vector<float> values(static_cast<std::size_t>(program.state(id).type.shape.elements()));
+  executor.read(id, std::as_writable_bytes(std::span(values)));
+  return values;
+}
+
+// Copies the logits of every micro-step as soon as they are made.
+class LogitsReader final : public Observer {
+ public:
+  LogitsReader(const Program& program, const Executor& executor, std::vector<float>& logits)
+      : program_(program), executor_(executor), logits_(logits) {}
+  void step_begins() override { logits_.clear(); }
+  void operation_ends(int operation, int) override {
+    const auto& outs = program_.operations[static_cast<std::size_t>(operation)].outs;
+    if (std::find(outs.begin(), outs.end(), program_.logits) == outs.end() ||
+        program_.operations[static_cast<std::size_t>(operation)].phase != Phase::forward)
+      return;
+    std::vector<float> part(static_cast<std::size_t>(program_.value(program_.logits).type.shape.elements()));
+    executor_.read(program_.logits, std::as_writable_bytes(std::span(part)));
+    logits_.insert(logits_.end(), part.begin(), part.end());
+  }
+
+ private:
+  const Program& program_;
+  const Executor& executor_;
+  std::vector<float>& logits_;
+};
+
+}  // namespace
+
+Machine machine_with(int threads) { return this_cpu(threads); }
+
+Step build(const StepSetting& s, const Machine& machine) {
+  const Preset& preset = preset_named(s.preset);
+  ModelSettings model = preset.model;
+  if (s.unequal_lengths) model.mask = {"causal", "padding"};
+  if (s.change_model) s.change_model(model);
+  model = resolved(model);
+  StepRecipe recipe;
+  precision_technique.apply(s.precision, recipe);
+  recipe.keep = s.keep;
+  recipe.micro_steps = s.micro_steps;
+  TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};
+  return build_step(model, training, recipe, machine);
+}
+
+void fill_batch(const StepSetting& s, const Program& program, Executor& executor) {
+  const std::int64_t rows = program.global_batch, sequence = program.sequence;
+  std::mt19937 random(static_cast<unsigned>(s.seed));
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows * sequence)), targets = tokens;
+  const StateId table = program.find_state("embedding");
+  const int vocabulary = static_cast<int>(program.state(table).type.shape[0]);
+  for (auto* side : {&tokens, &targets})
+    for (std::int32_t& token : *side) token = std::uniform_int_distribution(0, vocabulary - 1)(random);
+  if (s.change_tokens) s.change_tokens(tokens);
+  if (const StateId lengths_state = program.find_state("lengths"); lengths_state.index >= 0) {
+    const std::vector<std::int32_t> lengths =
+        s.unequal_lengths
+            ? lengths_of(s, rows, sequence)
+            : std::vector<std::int32_t>(static_cast<std::size_t>(rows), static_cast<std::int32_t>(sequence));
+    for (std::int64_t row = 0; row < rows; ++row)
+      std::fill(targets.begin() + row * sequence + lengths[static_cast<std::size_t>(row)],
+                targets.begin() + (row + 1) * sequence, -1);
+    executor.write(lengths_state, bytes_of(lengths));
+  }
+  executor.write(program.find_state("tokens"), bytes_of(tokens));
+  executor.write(program.find_state("targets"), bytes_of(targets));
+}
+
+StepResult run_step_of(const StepSetting& s) {
+  const Machine machine = machine_with(s.threads);
+  const Step step = build(s, machine);
+  CpuExecutor executor(step.program, step.plan, machine);
+  executor.initialise(s.seed);
+  StepResult result;
+  LogitsReader reader(step.program, executor, result.logits);
+  executor.observe(&reader);
+  for (int i = 0; i < s.steps; ++i) {
+    fill_batch(s, step.program, executor);
+    executor.step(1e-3);
+  }
+  result.loss = executor.control().loss_sum / std::max(executor.control().token_count, 1.0);
+  for (const StateId id : step.program.states_of(StateKind::parameter)) {
+    const std::string& name = step.program.state(id).name;
+    result.parameters[name] = read_fp32(executor, step.program, id);
+    result.gradients[name] = read_fp32(executor, step.program, step.program.belonging_to(id, StateKind::gradient));
+  }
+  return result;
+}
+
+std::vector<std::string> bitwise_differences(const StepResult& a, const StepResult& b) {
+  std::vector<std::string> names;
+  const auto same = [](const std::vector<float>& x, const std::vector<float>& y) {
+    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
+  };
+  if (std::memcmp(&a.loss, &b.loss, sizeof(double)) != 0) names.emplace_back("loss");
+  if (!same(a.logits, b.logits)) names.emplace_back("logits");
+  for (const auto& [name, gradient] : a.gradients) {
+    if (!same(gradient, b.gradients.at(name))) names.push_back("gradient." + name);
+    if (!same(a.parameters.at(name), b.parameters.at(name))) names.push_back("updated." + name);
+  }
+  return names;
+}
+
+double gradient_error(const StepResult& a, const StepResult& b) {
+  double largest_norm = 0, worst = 0;
+  const auto norm = [](const std::vector<float>& x) {
+    double sum = 0;
+    for (const float v : x) sum += static_cast<double>(v) * v;
+    return std::sqrt(sum);
+  };
+  for (const auto& [name, gradient] : b.gradients) largest_norm = std::max(largest_norm, norm(gradient));
+  for (const auto& [name, gradient] : b.gradients) {
+    double sum = 0;
+    const std::vector<float>& other = a.gradients.at(name);
+    for (std::size_t i = 0; i < gradient.size(); ++i) sum += std::pow(static_cast<double>(other[i]) - gradient[i], 2);
+    const double error = std::sqrt(sum) / std::max(norm(gradient), 1e-3 * largest_norm);
+    if (!(error <= worst)) worst = error;  // NaN stays
+  }
+  return worst;
+}
+
+}  // namespace stepscope::testing

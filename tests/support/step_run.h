@@ -1,0 +1,52 @@
+// One training step run for real, with everything a law may compare.
+//     StepSetting s{.preset = "tiny", .precision = "bf16", .micro_steps = 2};
+//     const StepResult r = run_step_of(s);       r.loss, r.gradients["head.weight"], r.logits
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/execution/executor.h"
+#include "model/layers/model_settings.h"
+#include "model/training/step_program.h"
+
+namespace stepscope::testing {
+
+struct StepSetting {
+  std::string preset = "tiny";
+  std::string precision = "fp32";
+  std::int64_t micro_steps = 1;
+  std::function<KeepSet(const Program&)> keep = keepable;
+  int threads = 1;
+  bool unequal_lengths = false;  // rows of different lengths: ignored targets, a padding mask
+  std::function<void(ModelSettings&)> change_model = {};  // after the preset, before derived fields
+  std::int64_t global_batch = 0;  // 0: the preset's
+  std::int64_t sequence = 0;  // 0: the model's
+  std::function<void(std::vector<std::int32_t>& tokens)> change_tokens = {};
+  std::uint64_t seed = 11;
+  int steps = 1;  // gradients and logits are the last one's
+};
+
+struct StepResult {
+  double loss = 0;  // sum of token losses / tokens
+  std::vector<float> logits;  // [B, S, V] in the order of the batch
+  std::map<std::string, std::vector<float>> gradients, parameters;
+  Executor::UsedBytes used;  // only where asked for
+};
+
+Step build(const StepSetting& s, const Machine& machine);
+Machine machine_with(int threads);
+StepResult run_step_of(const StepSetting& s);
+std::vector<std::byte> batch_tokens(const StepSetting& s, const Program& program);
+void fill_batch(const StepSetting& s, const Program& program, Executor& executor);
+
+// Names of what differs in any bit; empty: nothing does.
+std::vector<std::string> bitwise_differences(const StepResult& a, const StepResult& b);
+// ||a - b|| / ||b||, the largest over gradients; gradients whose norm is nothing beside the others' count against the largest.
+double gradient_error(const StepResult& a, const StepResult& b);
+
+}  // namespace stepscope::testing
