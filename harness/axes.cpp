@@ -1,0 +1,251 @@
+#include "harness/axes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <utility>
+
+#include "model/base/error.h"
+
+namespace stepscope {
+
+namespace {
+
+using Type = Field::Type;
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
+    }
+  }
+  return row.back();
+}
+
+void check_number(const Assignment& assignment, double number) {
+  const Field& field = *assignment.field;
+  if (!(number >= field.least && number <= field.most)) refuse(assignment, field.right);
+}
+
+void check_text(const Assignment& assignment) {
+  const Field& field = *assignment.field;
+  const std::string& value = std::get<std::string>(assignment.value);
+  const bool known = std::find(field.allowed.begin(), field.allowed.end(), value) != field.allowed.end();
+  if (!field.allowed.empty() && !known) refuse(assignment, field.right);
+}
+
+void check_technique(const Assignment& assignment) {
+  for (const Technique& technique : techniques()) {
+    if (technique.name != assignment.field->name) continue;
+    try {
+      StepRecipe scratch;
+      technique.apply(assignment.value, scratch);
+    } catch (const UsageError& error) {
+      throw UsageError(located(error.what(), {{assignment.field->name, assignment}}));
+    }
+  }
+}
+
+// The value as the field's type has it, or a refusal.
+Choice converted(const Assignment& assignment) {
+  const Field& field = *assignment.field;
+  const Choice& value = assignment.value;
+  switch (field.type) {
+    case Type::whole:
+      if (!std::holds_alternative<std::int64_t>(value)) refuse(assignment, field.right);
+      check_number(assignment, static_cast<double>(std::get<std::int64_t>(value)));
+      return value;
+    case Type::number: {
+      const std::int64_t* integer = std::get_if<std::int64_t>(&value);
+      if (integer == nullptr && !std::holds_alternative<double>(value)) refuse(assignment, field.right);
+      const double number = integer != nullptr ? static_cast<double>(*integer) : std::get<double>(value);
+      check_number(assignment, number);
+      return number;
+    }
+    case Type::text:
+      if (!std::holds_alternative<std::string>(value)) refuse(assignment, field.right);
+      check_text(assignment);
+      return value;
+    case Type::list:
+      if (const auto* one = std::get_if<std::string>(&value)) return std::vector<std::string>{*one};
+      if (!std::holds_alternative<std::vector<std::string>>(value)) refuse(assignment, field.right);
+      return value;
+    case Type::choice: {
+      const auto* list = std::get_if<std::vector<std::string>>(&value);
+      const Choice plain = list != nullptr && list->size() == 1 ? Choice(list->front()) : value;  // ["none"] is "none"
+      check_technique({assignment.field, plain, assignment.where, assignment.key});
+      return plain;
+    }
+  }
+  return value;
+}
+
+// Where a rule between fields is broken: told at the first of the fields that was given, with the value it has now.
+[[noreturn]] void refuse_rule(const Configuration& configuration, const Assignments& given,
+                              std::initializer_list<const char*> names, std::string_view right) {
+  for (const char* name : names) {
+    const auto found = given.find(name);
+    if (found != given.end()) refuse(found->second, right);
+  }
+  const Field& field = field_named(*names.begin(), "");
+  const auto preset = given.find("preset");
+  const std::string where = preset != given.end() ? preset->second.where
+                            : given.empty()       ? std::string("no preset and no file")
+                                                  : given.begin()->second.where;
+  refuse({&field, field.get(configuration), where, field.section + "." + field.name}, right);
+}
+
+void check_model(Configuration& configuration, const Assignments& given) {
+  const ModelSettings& model = configuration.model;
+  for (const char* name : {"layers", "hidden", "heads", "vocabulary", "max_sequence"}) {
+    const Field& field = field_named(name, "");
+    if (std::get<std::int64_t>(field.get(configuration)) == 0)
+      refuse_rule(configuration, given, {name}, field.right + ", or a preset that gives it");
+  }
+  try {
+    configuration.model = resolved(model);
+  } catch (const UsageError& error) {
+    throw UsageError(located(error.what(), given));
+  }
+  for (const std::string& mask : model.mask) {
+    if (mask == "causal" || mask == "padding") continue;
+    const bool custom = mask.starts_with("custom:") && mask.size() > 7;
+    if (!custom) refuse_rule(configuration, given, {"mask"}, field_named("mask", "").right);
+    if (!std::filesystem::is_regular_file(mask.substr(7)))
+      refuse_rule(configuration, given, {"mask"}, "there is no file " + mask.substr(7));
+  }
+}
+
+void check_data(const Configuration& configuration, const Assignments& given) {
+  const std::string& source = configuration.data.source;
+  if (source == "synthetic") {
+    if (configuration.data.rows == "lines")
+      refuse_rule(configuration, given, {"rows"}, "lines need a text: source = \"text:PATH\"");
+    return;
+  }
+  if (!source.starts_with("text:") || source.size() == 5)
+    refuse_rule(configuration, given, {"source"}, field_named("source", "").right);
+  const std::string path = source.substr(5);
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) refuse_rule(configuration, given, {"source"}, "there is no such file");
+  if (!std::filesystem::is_regular_file(path, error))
+    refuse_rule(configuration, given, {"source"}, "is a folder, a text file is needed");
+  if (std::filesystem::file_size(path, error) == 0)
+    refuse_rule(configuration, given, {"source"}, "the file is empty, a text is needed");
+  if (configuration.model.vocabulary < 256)
+    refuse_rule(configuration, given, {"vocabulary", "source"},
+                "text is read as bytes: a vocabulary of at least 256 is needed");
+}
+
+void check_training(Configuration& configuration, const Assignments& given) {
+  TrainingSettings& training = configuration.training;
+  if (training.global_batch == 0)
+    refuse_rule(configuration, given, {"global_batch"},
+                field_named("global_batch", "").right + ", or a preset that gives it");
+  if (training.sequence == 0) training.sequence = configuration.model.max_sequence;
+  if (training.sequence > configuration.model.max_sequence)
+    refuse_rule(configuration, given, {"sequence"},
+                fmt::format("at most max_sequence = {}", configuration.model.max_sequence));
+  const std::int64_t micro_steps = recipe_of(configuration).micro_steps;
+  if (micro_steps < 1 || training.global_batch % micro_steps != 0) {
+    refuse_rule(configuration, given, {"accumulation", "global_batch"},
+                fmt::format("global_batch = {} must be a multiple of accumulation = {}: no row may be left over",
+                            training.global_batch, micro_steps));
+  }
+}
+
+}  // namespace
+
+std::string nearest(std::string_view name, std::span<const std::string> names) {
+  const std::size_t limit = std::max<std::size_t>(1, name.size() / 2);
+  std::string best;
+  std::size_t best_distance = limit + 1;
+  for (const std::string& candidate : names) {
+    const std::size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) best = candidate, best_distance = distance;
+  }
+  return best;
+}
+
+const Field& field_named(std::string_view name, const std::string& where) {
+  const std::size_t dot = name.find('.');
+  const std::string_view bare = dot == std::string_view::npos ? name : name.substr(dot + 1);
+  const std::string_view section = dot == std::string_view::npos ? "" : name.substr(0, dot);
+  std::vector<std::string> names;
+  for (const Field& field : fields()) {
+    const bool here =
+        section.empty() || section == field.section || (section == "matrix" && field.section != "measure");
+    if (here && field.name == bare) return field;
+    names.push_back(field.name);
+  }
+  const std::string near = nearest(bare, names);
+  std::string hint = fmt::format("the fields are {}", fmt::join(names, " "));
+  if (near == bare)
+    hint = fmt::format("it belongs to [{}]", field_named(near, where).section);
+  else if (!near.empty())
+    hint = fmt::format("the nearest field is {}", near);
+  throw UsageError(fmt::format("{}: {}: there is no such field; {}", where, name, hint));
+}
+
+void refuse(const Assignment& assignment, std::string_view right) {
+  throw UsageError(
+      fmt::format("{}: {} = {}: {}", assignment.where, assignment.key, to_string(assignment.value), right));
+}
+
+void assign(Assignments& assignments, Assignment assignment) {
+  assignment.value = converted(assignment);
+  assignments[assignment.field->name] = std::move(assignment);
+}
+
+std::string located(const std::string& message, const Assignments& given) {
+  const std::size_t equals = message.find(" = ");
+  std::string name = message.substr(0, equals == std::string::npos ? 0 : equals);
+  if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) name = name.substr(dot + 1);
+  const auto found = given.find(name);
+  if (found == given.end()) {
+    const auto preset = given.find("preset");
+    return preset == given.end() ? message : fmt::format("{}: {}", preset->second.where, message);
+  }
+  return fmt::format("{}: {}{}", found->second.where, found->second.key, message.substr(equals));
+}
+
+StepRecipe recipe_of(const Configuration& configuration) {
+  StepRecipe recipe;
+  for (const Technique& technique : techniques()) {
+    const auto chosen = configuration.techniques.find(std::string(technique.name));
+    technique.apply(chosen == configuration.techniques.end() ? technique.off : chosen->second, recipe);
+  }
+  return recipe;
+}
+
+Configuration resolve(const Assignments& given) {
+  Configuration configuration;
+  for (const Field& field : fields()) {  // in the table's order: the preset first
+    if (field.section == "techniques") field.set(configuration, field.get(configuration));
+    const auto found = given.find(field.name);
+    if (found != given.end()) field.set(configuration, found->second.value);
+  }
+  check_model(configuration, given);
+  check_data(configuration, given);
+  check_training(configuration, given);
+  return configuration;
+}
+
+std::string describe_fields() {
+  std::string text = "Fields, for matrix files and --set FIELD=VALUE:\n";
+  std::string section;
+  for (const Field& field : fields()) {
+    if (field.section != section) text += fmt::format("  [{}]\n", section = field.section);
+    text += fmt::format("    {:<22}{}\n", field.name, field.help);
+  }
+  return text;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,190 @@
+// The table of fields. A new field is a row here: name, range, one line of help.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "harness/axes.h"
+
+namespace stepscope {
+
+namespace {
+
+using Type = Field::Type;
+
+// A field of one of the settings structs: what it holds is converted from and to a Choice by its type.
+template <class Settings, class T>
+Field member(std::string section, Settings Configuration::*settings, std::string name, T Settings::*part, Type type,
+             std::string help) {
+  Field field{.section = std::move(section), .name = std::move(name), .type = type, .help = std::move(help)};
+  field.get = [settings, part](const Configuration& c) -> Choice {
+    const T& held = (c.*settings).*part;
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<std::int64_t>(held);
+    } else {
+      return held;
+    }
+  };
+  field.set = [settings, part](Configuration& c, const Choice& choice) {
+    if constexpr (std::is_integral_v<T>) {
+      (c.*settings).*part = static_cast<T>(std::get<std::int64_t>(choice));
+    } else {
+      (c.*settings).*part = std::get<T>(choice);
+    }
+  };
+  return field;
+}
+
+template <class Settings, class T>
+Field whole(std::string section, Settings Configuration::*settings, std::string name, T Settings::*part,
+            std::int64_t least, std::int64_t most, std::string help) {
+  Field field = member(std::move(section), settings, std::move(name), part, Type::whole, std::move(help));
+  field.least = static_cast<double>(least);
+  field.most = static_cast<double>(most);
+  field.right = fmt::format("a whole number from {} to {}", least, most);
+  return field;
+}
+
+template <class Settings>
+Field number(std::string section, Settings Configuration::*settings, std::string name, double Settings::*part,
+             double least, double most, std::string help) {
+  Field field = member(std::move(section), settings, std::move(name), part, Type::number, std::move(help));
+  field.least = least;
+  field.most = most;
+  field.right = fmt::format("a number from {} to {}", least, most);
+  return field;
+}
+
+template <class Settings>
+Field text(std::string section, Settings Configuration::*settings, std::string name, std::string Settings::*part,
+           std::vector<std::string> allowed, std::string help) {
+  Field field = member(std::move(section), settings, std::move(name), part, Type::text, std::move(help));
+  field.right = fmt::format("{}", fmt::join(allowed, " or "));
+  field.allowed = std::move(allowed);
+  return field;
+}
+
+void apply_preset(Configuration& configuration, const Choice& choice) {
+  configuration.preset = std::get<std::string>(choice);
+  if (configuration.preset.empty()) return;
+  const Preset& preset = preset_named(configuration.preset);
+  configuration.model = preset.model;
+  configuration.training.global_batch = preset.global_batch;
+  configuration.training.schedule = std::string(preset.schedule);
+  configuration.training.learning_rate = preset.learning_rate;
+  configuration.training.learning_rate_warmup = preset.learning_rate_warmup;
+}
+
+Field preset_field() {
+  Field field{.section = "model", .name = "preset", .type = Type::text, .help = "what the other fields start from"};
+  for (const Preset& preset : presets()) field.allowed.emplace_back(preset.name);
+  field.right = fmt::format("{}", fmt::join(field.allowed, ", "));
+  field.get = [](const Configuration& c) -> Choice { return c.preset; };
+  field.set = apply_preset;
+  return field;
+}
+
+Field derived(Field field) {
+  field.derived = true;
+  return field;
+}
+
+void add_model_fields(std::vector<Field>& table) {
+  constexpr auto model = &Configuration::model;
+  using M = ModelSettings;
+  constexpr std::int64_t wide = 1 << 20;
+  table.push_back(whole("model", model, "layers", &M::layers, 1, 1024, "transformer blocks"));
+  table.push_back(whole("model", model, "hidden", &M::hidden, 1, wide, "width of the residual stream"));
+  table.push_back(whole("model", model, "heads", &M::heads, 1, 4096, "attention heads"));
+  table.push_back(
+      derived(whole("model", model, "kv_heads", &M::kv_heads, 1, 4096, "heads of keys and values; default: heads")));
+  table.push_back(
+      derived(whole("model", model, "head_dim", &M::head_dim, 1, 4096, "width of a head; default: hidden / heads")));
+  table.push_back(
+      derived(whole("model", model, "mlp_hidden", &M::mlp_hidden, 1, wide, "width inside the MLP; default: 4 hidden")));
+  table.push_back(whole("model", model, "vocabulary", &M::vocabulary, 1, wide, "different tokens"));
+  table.push_back(whole("model", model, "max_sequence", &M::max_sequence, 1, wide, "learned positions"));
+  table.push_back(
+      number("model", model, "dropout", &M::dropout, 0, 0.99, "share of elements dropped after each block"));
+  table.push_back(
+      text("model", model, "attention", &M::attention, {"fused", "materialised"}, "how scores are computed"));
+  Field mask = member("model", model, "mask", &M::mask, Type::list, "what hides keys; masks combine by and");
+  mask.right = "a list of \"causal\", \"padding\", \"custom:FILE\"";
+  table.push_back(std::move(mask));
+}
+
+void add_data_and_training_fields(std::vector<Field>& table) {
+  constexpr auto data = &Configuration::data;
+  constexpr auto training = &Configuration::training;
+  using D = DataSettings;
+  using T = TrainingSettings;
+  constexpr std::int64_t many = 1'000'000'000;
+  Field source = text("data", data, "source", &D::source, {}, "where tokens come from: synthetic or text:PATH");
+  source.right = "\"synthetic\" or \"text:PATH\"";
+  table.push_back(std::move(source));
+  table.push_back(
+      text("data", data, "rows", &D::rows, {"stream", "lines"}, "a row: the next tokens, or one line, padded"));
+  table.push_back(
+      whole("training", training, "global_batch", &T::global_batch, 1, 1 << 20, "rows of an optimizer step"));
+  table.push_back(
+      whole("training", training, "sequence", &T::sequence, 1, 1 << 20, "tokens of a row; default: max_sequence"));
+  table.push_back(text("training", training, "optimizer", &T::optimizer, {"adam"}, "what updates the parameters"));
+  table.push_back(
+      text("training", training, "schedule", &T::schedule, {"seed", "cosine", "constant"}, "learning rate over steps"));
+  table.push_back(
+      number("training", training, "learning_rate", &T::learning_rate, 1e-9, 100, "the highest of the schedule"));
+  table.push_back(
+      whole("training", training, "learning_rate_warmup", &T::learning_rate_warmup, 0, many, "steps of warm-up"));
+  table.push_back(
+      whole("training", training, "steps", &T::steps, 0, many, "length of the schedule; 0: as long as it runs"));
+  table.push_back(number("training", training, "clip", &T::clip, 0, 1e9, "largest gradient norm; 0: no clipping"));
+  table.push_back(whole("training", training, "seed", &T::seed, 0, std::int64_t{1} << 53,
+                        "of initial weights, dropout and data order"));
+}
+
+// A technique's value is checked by its own apply, on a recipe that is thrown away.
+Field technique_field(const Technique& technique) {
+  const std::string name(technique.name);
+  Field field{.section = "techniques", .name = name, .type = Type::choice, .right = std::string(technique.values)};
+  field.help = fmt::format("{}; off: {}", technique.values, to_string(technique.off));
+  field.get = [name, off = technique.off](const Configuration& c) {
+    const auto found = c.techniques.find(name);
+    return found == c.techniques.end() ? off : found->second;
+  };
+  field.set = [name](Configuration& c, const Choice& choice) { c.techniques[name] = choice; };
+  return field;
+}
+
+void add_measure_fields(std::vector<Field>& table) {
+  constexpr auto measure = &Configuration::measure;
+  using M = MeasureSettings;
+  constexpr std::int64_t many = 1'000'000;
+  table.push_back(
+      whole("measure", measure, "rounds", &M::rounds, 1, 1000, "timed visits of each cell, each a process"));
+  table.push_back(
+      whole("measure", measure, "warmup_steps", &M::warmup_steps, 0, many, "steps of a visit before the timed ones"));
+  table.push_back(whole("measure", measure, "timed_steps", &M::timed_steps, 1, many, "timed steps of a visit"));
+  table.push_back(
+      whole("measure", measure, "profiled_steps", &M::profiled_steps, 0, many, "steps of the profiled visit; 0: none"));
+  table.push_back(
+      whole("measure", measure, "learning_steps", &M::learning_steps, 0, many, "steps of learning visits; 0: none"));
+  table.push_back(
+      whole("measure", measure, "timeout_seconds", &M::timeout_seconds, 1, many, "longest wait for a sign of life"));
+}
+
+std::vector<Field> make_fields() {
+  std::vector<Field> table;
+  table.push_back(preset_field());  // first: the others are set over it
+  add_model_fields(table);
+  add_data_and_training_fields(table);
+  for (const Technique& technique : techniques()) table.push_back(technique_field(technique));
+  add_measure_fields(table);
+  return table;
+}
+
+}  // namespace
+
+std::span<const Field> fields() {
+  static const std::vector<Field> table = make_fields();
+  return table;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,78 @@
+#include "harness/commands/options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "model/base/error.h"
+#include "model/cpu/machine.h"
+
+namespace stepscope {
+
+Matrix ConfigurationOptions::read(const Assignments& overrides) const {
+  if (!matrix.empty()) return read_matrix(matrix, overrides);
+  if (preset.empty() && sets.empty()) {
+    std::vector<std::string> names;
+    for (const Preset& known : presets()) names.emplace_back(known.name);
+    throw UsageError(fmt::format("a MATRIX.toml or --preset is needed: {}", fmt::join(names, ", ")));
+  }
+  return matrix_of(overrides);
+}
+
+std::string ConfigurationOptions::as_arguments() const {
+  std::vector<std::string> parts;
+  if (!matrix.empty()) parts.push_back(shell_quoted(matrix));
+  if (!preset.empty()) parts.push_back("--preset " + shell_quoted(preset));
+  if (!source.empty()) parts.push_back("--data " + shell_quoted(source));
+  for (const std::string& set : sets) parts.push_back("--set " + shell_quoted(set));
+  return fmt::format("{}", fmt::join(parts, " "));
+}
+
+void add_configuration_options(CLI::App& command, ConfigurationOptions& options) {
+  command.add_option("matrix", options.matrix, "a matrix file")->type_name("MATRIX.toml");
+  command.add_option("--preset", options.preset, "what the fields start from (over the file's)")->type_name("P");
+  command.add_option("--data", options.source, "synthetic or text:PATH (over the file's)")->type_name("SOURCE");
+  // One value an option: a second word would be taken for the matrix file.
+  command.add_option("--set", options.sets, "FIELD=VALUE, over the file's; may be repeated")
+      ->type_name("FIELD=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  command.footer(describe_fields);
+}
+
+void add_json_option(CLI::App& command, bool& json) { command.add_flag("--json", json, "one JSON object a line"); }
+
+Machine machine_of(int threads) { return this_cpu(threads > 0 ? threads : cpu_cores()); }
+
+void add_threads_option(CLI::App& command, int& threads) {
+  command.add_option("--threads", threads, "threads of the CPU machine; default: every processor")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+}
+
+std::int64_t parse_bytes(const std::string& text, const std::string& option) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit(end, text.data() + text.size());
+  static const std::vector<std::pair<std::string, double>> units{
+      {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+  for (const auto& [name, bytes] : units)
+    if (error == std::errc{} && unit == name && number > 0 && number * bytes < 0x1p60)
+      return std::llround(number * bytes);
+  throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB or GiB, as 24GiB", option, text));
+}
+
+std::string shell_quoted(const std::string& text) {
+  const bool plain = !text.empty() &&
+                     text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+-") ==
+                         std::string::npos;
+  if (plain) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace stepscope

@@ -1,0 +1,33 @@
+// What several commands take: a matrix file or a preset, --set, --data, --json, --threads; and sizes as people write them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/matrix.h"
+#include "model/program/cost.h"
+
+namespace stepscope {
+
+struct ConfigurationOptions {
+  std::string matrix;  // MATRIX.toml; "": none
+  std::string preset;
+  std::string source;  // --data
+  std::vector<std::string> sets;  // FIELD=VALUE
+
+  [[nodiscard]] Assignments overrides() const { return overrides_of(sets, preset, source); }
+  [[nodiscard]] Matrix read(const Assignments& overrides) const;  // UsageError where neither file nor preset is given
+  [[nodiscard]] Matrix read() const { return read(overrides()); }
+  [[nodiscard]] std::string as_arguments() const;  // quoted for a shell: "demo.toml --set layers=2"
+};
+
+void add_configuration_options(CLI::App& command, ConfigurationOptions& options);
+void add_json_option(CLI::App& command, bool& json);
+[[nodiscard]] Machine machine_of(int threads);  // this processor; 0 threads: as many as it has
+void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
+
+[[nodiscard]] std::int64_t parse_bytes(const std::string& text, const std::string& option);  // "24GiB" B KiB MiB GiB
+[[nodiscard]] std::string shell_quoted(const std::string& text);
+
+}  // namespace stepscope

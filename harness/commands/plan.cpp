@@ -1,0 +1,87 @@
+// stepscope plan: what every cell of a matrix needs, before anything runs.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "harness/commands/commands.h"
+#include "harness/commands/options.h"
+#include "harness/planned.h"
+#include "model/base/error.h"
+#include "model/program/print.h"
+#include "reports/format.h"
+
+namespace stepscope {
+
+namespace {
+
+struct PlanCommand {
+  ConfigurationOptions configuration;
+  std::string cell, budget, card;
+  bool json = false, dump = false;
+  int threads = 0;
+};
+
+std::string bytes(std::int64_t count) { return format_bytes(static_cast<double>(count)); }
+
+std::string fits(const Record& record) {
+  if (record.outcome == Outcome::planned) return "yes";
+  return record.outcome == Outcome::does_not_fit ? "no" : fmt::format("{}: {}", name_of(record.outcome), record.reason);
+}
+
+void print_header(std::size_t width) {
+  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10} {:>10}  fits\n", "cell", width, "parameters", "state",
+             "largest live", "arena", "peak", "GFLOP/step", "recomputed");
+}
+
+void print_row(const Record& record, std::size_t width) {
+  const double launched = static_cast<double>(record.flops.launched);
+  const double share = launched > 0 ? static_cast<double>(record.flops.recomputed) / launched : 0;
+  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10.1f} {:>9.1f}%  {}\n", record.id, width,
+             format_count(static_cast<double>(record.parameters)), bytes(record.bytes.state),
+             bytes(record.bytes.largest_live), bytes(record.bytes.arena), bytes(record.bytes.predicted_peak),
+             launched * 1e-9, 100 * share, fits(record));
+}
+
+void plan(const PlanCommand& command) {
+  if (!command.card.empty())
+    throw UsageError(fmt::format("--card {}: no card is known to this build; leave --card out", command.card));
+  const Matrix matrix = command.configuration.read();
+  const Machine machine = machine_of(command.threads);
+  const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
+  std::vector<MatrixCell> cells = matrix.cells;
+  if (!command.cell.empty()) cells = {matrix.cell(command.cell)};
+  std::size_t width = 4;
+  for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
+  if (!command.json && !command.dump) print_header(width);
+  for (const MatrixCell& cell : cells) {
+    const std::string which = command.configuration.matrix.empty() ? "" : " --cell " + cell.id;
+    const PlanOptions options{
+        .budget_bytes = budget,
+        .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which)};
+    const PlannedCell planned = plan_cell(cell, machine, options);
+    if (command.dump) {
+      fmt::print("# {}\n{}", cell.id, print(planned.step.program, planned.step.plan));
+    } else if (command.json) {
+      fmt::print("{}\n", to_json(planned.record).dump());
+    } else {
+      print_row(planned.record, width);
+    }
+  }
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app) {
+  auto command = std::make_shared<PlanCommand>();
+  CLI::App& sub = *app.add_subcommand("plan", "every cell of a matrix: bytes, FLOPs, whether it fits; nothing runs");
+  add_configuration_options(sub, command->configuration);
+  sub.add_option("--cell", command->cell, "only this cell")->type_name("ID");
+  sub.add_option("--budget", command->budget, "memory there is, as 24GiB; default: this machine's")->type_name("SIZE");
+  sub.add_option("--card", command->card, "a named card")->type_name("NAME");
+  sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
+  add_json_option(sub, command->json);
+  add_threads_option(sub, command->threads);
+  sub.callback([command] { plan(*command); });
+}
+
+}  // namespace stepscope

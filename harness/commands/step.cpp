@@ -1,0 +1,228 @@
+// stepscope step: a few steps of one cell under a magnifier, for parity checks, debuggers and profilers.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "harness/commands/commands.h"
+#include "harness/commands/options.h"
+#include "harness/session.h"
+#include "model/base/error.h"
+#include "reports/format.h"
+#include "reports/statistics.h"
+
+namespace stepscope {
+
+namespace {
+
+struct StepCommand {
+  ConfigurationOptions configuration;
+  std::string cell, batch, weights, save;
+  std::int64_t steps = 1;
+  int threads = 0;
+  bool json = false;
+};
+
+// Copies the logits of every micro-step, in batch order, before anything takes their place.
+class LogitsObserver final : public Observer {
+ public:
+  LogitsObserver(const Program& program, const Executor& executor) : program_(program), executor_(executor) {
+    for (std::size_t i = 0; i < program.operations.size(); ++i)
+      for (const ValueId out : program.operations[i].outs)
+        if (out == program.logits) producer_ = static_cast<int>(i);
+    if (producer_ >= 0) logits_.resize(elements() * static_cast<std::size_t>(program.micro_steps));
+  }
+
+  void operation_ends(int operation, int micro_step) override {
+    if (operation != producer_) return;
+    const std::span<float> part =
+        std::span(logits_).subspan(elements() * static_cast<std::size_t>(micro_step), elements());
+    executor_.read(program_.logits, std::as_writable_bytes(part));
+  }
+
+  [[nodiscard]] bool any() const { return producer_ >= 0; }
+  [[nodiscard]] std::span<const float> logits() const { return logits_; }
+
+ private:
+  [[nodiscard]] std::size_t elements() const {
+    return static_cast<std::size_t>(program_.value(program_.logits).type.shape.elements());
+  }
+
+  const Program& program_;
+  const Executor& executor_;
+  int producer_ = -1;
+  std::vector<float> logits_;
+};
+
+std::vector<float> read_state(const Program& program, const Executor& executor, StateId id) {
+  std::vector<float> elements(static_cast<std::size_t>(program.state(id).type.shape.elements()));
+  executor.read(id, std::as_writable_bytes(std::span(elements)));
+  return elements;
+}
+
+NamedTensor tensor_of(std::string name, const Shape& shape, std::span<const float> elements) {
+  NamedTensor tensor{.name = std::move(name), .dtype = DType::fp32, .shape = shape, .bytes = {}};
+  tensor.bytes.resize(elements.size_bytes());
+  std::memcpy(tensor.bytes.data(), elements.data(), elements.size_bytes());
+  return tensor;
+}
+
+double gradient_norm(const Program& program, const Executor& executor) {
+  double squares = 0;
+  for (const StateId id : program.states_of(StateKind::gradient))
+    for (const float element : read_state(program, executor, id))
+      squares += static_cast<double>(element) * static_cast<double>(element);
+  return std::sqrt(squares);
+}
+
+struct Measured {
+  double loss = 0, gradient_norm = 0;
+  std::vector<double> step_ns;  // of the steps after the first
+  std::optional<std::int64_t> used_peak_bytes;
+  std::vector<std::string> differences;
+};
+
+void save(const StepCommand& command, const Session& session, const Executor& executor, const LogitsObserver& logits,
+          double loss) {
+  const Program& program = session.program();
+  const float loss_element = static_cast<float>(loss);
+  std::vector<NamedTensor> tensors{tensor_of("loss", {1}, std::span(&loss_element, 1))};
+  const Shape shape{program.global_batch, program.sequence, session.configuration().model.vocabulary};
+  if (logits.any()) tensors.push_back(tensor_of("logits", shape, logits.logits()));
+  for (const StateId id : program.states_of(StateKind::parameter)) {
+    const State& parameter = program.state(id);
+    const StateId gradient = program.belonging_to(id, StateKind::gradient);
+    tensors.push_back(
+        tensor_of("gradient." + parameter.name, parameter.type.shape, read_state(program, executor, gradient)));
+    tensors.push_back(tensor_of("updated." + parameter.name, parameter.type.shape, read_state(program, executor, id)));
+  }
+  write_safetensors(command.save, tensors, {{"cell", cell_id(session.configuration())}});
+}
+
+Measured measure(const StepCommand& command, Session& session) {
+  using Clock = std::chrono::steady_clock;
+  Measured measured;
+  LogitsObserver logits(session.program(), session.executor());
+  if (command.json) {  // before the steps, because states are restored only as they were
+    session.trainer().write_next_batch();
+    const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
+    measured.used_peak_bytes = used.states + used.arena;
+    measured.differences = used.differences;
+  }
+  for (std::int64_t i = 0; i < command.steps; ++i) {
+    const bool last = i + 1 == command.steps;
+    if (last && !command.save.empty()) session.executor().observe(&logits);
+    const Clock::time_point begin = Clock::now();
+    measured.loss = session.trainer().step().loss;
+    if (i > 0) measured.step_ns.push_back(std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
+  }
+  session.executor().observe(nullptr);
+  measured.gradient_norm = gradient_norm(session.program(), session.executor());
+  if (!command.save.empty()) save(command, session, session.executor(), logits, measured.loss);
+  return measured;
+}
+
+nlohmann::ordered_json time_json(const std::vector<double>& ns) {
+  if (ns.empty()) return nullptr;
+  const auto [low, high] = std::minmax_element(ns.begin(), ns.end());
+  return {{"median", median_of(ns)}, {"low", *low}, {"high", *high}};
+}
+
+void print_result(const StepCommand& command, const Session& session, const Measured& m) {
+  if (command.json) {
+    nlohmann::ordered_json line{{"schema", "stepscope.step/1"}, {"id", cell_id(session.configuration())}};
+    line["steps"] = command.steps;
+    line["loss"] = std::isfinite(m.loss) ? nlohmann::ordered_json(m.loss) : nlohmann::ordered_json(nullptr);
+    line["gradient_norm"] = m.gradient_norm;
+    line["step_time_ns"] = time_json(m.step_ns);
+    line["used_peak"] = *m.used_peak_bytes;
+    line["predicted_peak"] = session.predicted_peak_bytes();
+    line["differences"] = m.differences;
+    fmt::print("{}\n", line.dump());
+    return;
+  }
+  fmt::print("{}: loss {:.6f}, gradient norm {:.6f}, peak {}", cell_id(session.configuration()), m.loss,
+             m.gradient_norm, format_bytes(static_cast<double>(session.predicted_peak_bytes())));
+  if (!m.step_ns.empty()) fmt::print(", {} a step (median of {})", format_time(median_of(m.step_ns)), m.step_ns.size());
+  fmt::print("\n");
+}
+
+// B and S come from the batch, whatever the file says.
+Assignments with_batch(Assignments overrides, const BatchFile& batch) {
+  const auto give = [&](const char* name, Choice value) {
+    const Field& field = field_named(name, batch.path);
+    assign(overrides, {&field, std::move(value), batch.path, field.section + "." + field.name});
+  };
+  give("global_batch", batch.rows);
+  give("sequence", batch.sequence);
+  return overrides;
+}
+
+// A mask in the batch takes the place of any other custom one.
+Assignments with_mask(Assignments given, const BatchFile& batch, std::vector<std::string> masks) {
+  if (!batch.mask) return given;
+  std::erase_if(masks, [](const std::string& mask) { return mask.starts_with("custom"); });
+  masks.push_back("custom:" + batch.path);
+  const Field& field = field_named("mask", batch.path);
+  assign(given, {&field, masks, batch.path, "model.mask"});
+  return given;
+}
+
+// Ids are those of the file, before a batch's shape goes over it.
+MatrixCell chosen_cell(const StepCommand& command, const BatchFile* batch) {
+  const ConfigurationOptions& options = command.configuration;
+  Assignments given;
+  if (!command.cell.empty()) {
+    given = *options.read(options.overrides()).cell(command.cell).given;
+  } else {
+    const Matrix matrix =
+        options.read(batch == nullptr ? options.overrides() : with_batch(options.overrides(), *batch));
+    if (matrix.cells.size() > 1) {
+      throw UsageError(fmt::format("{}: has {} cells: --cell ID chooses one; stepscope plan lists them", options.matrix,
+                                   matrix.cells.size()));
+    }
+    given = *matrix.cells.front().given;
+  }
+  if (batch == nullptr) return matrix_of(given).cells.front();
+  const MatrixCell cell = matrix_of(with_batch(std::move(given), *batch)).cells.front();
+  return matrix_of(with_mask(*cell.given, *batch, cell.configuration.model.mask)).cells.front();
+}
+
+void step(const StepCommand& command) {
+  std::optional<BatchFile> batch;
+  if (!command.batch.empty()) batch = read_batch_file(command.batch);
+  const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
+  Session session(cell, machine_of(command.threads),
+                  {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
+  if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
+  print_result(command, session, measure(command, session));
+}
+
+}  // namespace
+
+void add_step(CLI::App& app) {
+  auto command = std::make_shared<StepCommand>();
+  CLI::App& sub =
+      *app.add_subcommand("step", "a few steps of one cell: loss, gradients, logits; for checks and debuggers");
+  add_configuration_options(sub, command->configuration);
+  sub.add_option("--cell", command->cell, "which cell of the matrix")->type_name("ID");
+  sub.add_option("--batch", command->batch, "tokens, targets, lengths, mask; their shape goes over the file's")
+      ->type_name("B.safetensors");
+  sub.add_option("--weights", command->weights, "parameters; default: initialised from the seed")
+      ->type_name("W.safetensors");
+  sub.add_option("--save", command->save, "loss, logits, gradients of the last step, updated parameters")
+      ->type_name("OUT.safetensors");
+  sub.add_option("--steps", command->steps, "how many")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  add_threads_option(sub, command->threads);
+  add_json_option(sub, command->json);
+  sub.callback([command] { step(*command); });
+}
+
+}  // namespace stepscope

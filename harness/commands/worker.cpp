@@ -1,0 +1,46 @@
+// stepscope worker: one visit, in a process of its own. `run` starts it; by hand it measures a cell's cell.toml again.
+#include <csignal>
+#include <memory>
+
+#include "harness/commands/commands.h"
+#include "harness/commands/options.h"
+#include "harness/measure.h"
+#include "model/base/error.h"
+
+namespace stepscope {
+
+namespace {
+
+struct WorkerCommand {
+  std::string cell_file, visit_file, kind;
+  int round = 1, threads = 0, heartbeat = -1;
+};
+
+void work(const WorkerCommand& command) {
+  signal(SIGPIPE, SIG_IGN);  // a coordinator that is gone takes this process along by itself
+  const std::optional<VisitKind> kind = visit_kind_named(command.kind);
+  if (!kind) throw UsageError("--kind " + command.kind + ": timed, profiled or learning");
+  const Matrix matrix = read_matrix(command.cell_file, {});
+  const VisitRequest request{.cell = &matrix.cells.front(),
+                             .machine = machine_of(command.threads),
+                             .kind = *kind,
+                             .round = command.round,
+                             .folder = std::filesystem::path(command.visit_file).parent_path()};
+  write_visit(command.visit_file, measure(request, Heartbeat(command.heartbeat)));
+}
+
+}  // namespace
+
+void add_worker(CLI::App& app) {
+  auto command = std::make_shared<WorkerCommand>();
+  CLI::App& sub = *app.add_subcommand("worker", "one visit of one cell")->group("");
+  sub.add_option("cell", command->cell_file)->required();
+  sub.add_option("visit", command->visit_file)->required();
+  sub.add_option("--kind", command->kind)->required();
+  sub.add_option("--round", command->round);
+  sub.add_option("--heartbeat", command->heartbeat);
+  add_threads_option(sub, command->threads);
+  sub.callback([command] { work(*command); });
+}
+
+}  // namespace stepscope

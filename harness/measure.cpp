@@ -1,0 +1,177 @@
+#include "harness/measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <new>
+
+#include "harness/disturbance.h"
+#include "harness/numerics.h"
+#include "harness/planned.h"
+#include "harness/session.h"
+#include "model/base/error.h"
+#include "model/training/evaluation.h"
+#include "profiles/attribution.h"
+#include "profiles/cpu_spans.h"
+
+namespace stepscope {
+
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr std::int64_t validations = 4;  // in a learning visit, evenly spaced
+constexpr std::int64_t validation_batches = 4;  // in each
+
+std::int64_t nanoseconds(Steady::duration time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+}
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+struct Diverged {
+  std::string reason;
+};
+
+// A step that counts: its duration, a beat, and a look at its loss.
+double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* result = nullptr) {
+  const Steady::time_point begin = Steady::now();
+  const StepResult step = session.trainer().step();
+  const auto time = static_cast<double>(nanoseconds(Steady::now() - begin));
+  heartbeat.beat();
+  if (!std::isfinite(step.loss))
+    throw Diverged{fmt::format("the loss of step {} is {}", session.executor().control().step, step.loss)};
+  if (result != nullptr) *result = step;
+  return time;
+}
+
+void measure_used_bytes(Visit& visit, Session& session) {
+  session.trainer().write_next_batch();
+  const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
+  visit.predicted_bytes = session.predicted_peak_bytes();
+  visit.arena_used_bytes = used.arena;
+  visit.used_by_category = {{"states", used.states}, {"arena", used.arena}};
+  if (used.states + used.arena == visit.predicted_bytes && used.differences.empty()) return;
+  visit.outcome = Outcome::unverified;
+  visit.reason = fmt::format("{} bytes were used, {} planned: {}", used.states + used.arena, visit.predicted_bytes,
+                             used.differences.empty() ? "no single value differs" : used.differences.front());
+}
+
+void first_step(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
+  StepResult result;
+  timed_step(session, heartbeat, &result);
+  const StepNumerics numerics = numerics_of(session.program(), session.executor(), result.loss);
+  const bool narrow = recipe_of(session.configuration()).compute == DType::bf16;
+  visit.numerics = summary_of(numerics, narrow && !request.machine.native_bf16 ? "widened" : "native");
+  const std::filesystem::path file = request.folder / "numerics.safetensors";
+  if (!std::filesystem::exists(file)) write_numerics(file, numerics);
+}
+
+void warm_up(Visit& visit, Session& session, std::int64_t steps, const Heartbeat& heartbeat) {
+  for (std::int64_t i = 0; i < steps; ++i) timed_step(session, heartbeat);
+  visit.warmup_steps += static_cast<int>(steps);
+}
+
+void measure_timed(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
+  const MeasureSettings& settings = session.configuration().measure;
+  measure_used_bytes(visit, session);
+  heartbeat.beat();
+  first_step(visit, session, request, heartbeat);
+  visit.warmup_steps = 1;
+  warm_up(visit, session, settings.warmup_steps, heartbeat);
+  const DisturbanceMeter meter;
+  for (std::int64_t i = 0; i < settings.timed_steps; ++i) visit.step_time_ns.push_back(timed_step(session, heartbeat));
+  visit.disturbance = meter.read(request.machine.threads);
+}
+
+void measure_profiled(Visit& visit, Session& session, const Heartbeat& heartbeat) {
+  const MeasureSettings& settings = session.configuration().measure;
+  warm_up(visit, session, std::max<std::int64_t>(1, settings.warmup_steps), heartbeat);
+  CpuSpans spans(session.program(), static_cast<int>(settings.profiled_steps));
+  session.executor().observe(&spans);
+  for (std::int64_t i = 0; i < settings.profiled_steps; ++i)
+    visit.step_time_ns.push_back(timed_step(session, heartbeat));
+  session.executor().observe(nullptr);
+  for (const AttributedTime& row : attribute(session.program(), spans.trace())) {
+    visit.spans.push_back({.phase = row.phase,
+                           .site = row.site,
+                           .operation = row.operation,
+                           .count = row.count,
+                           .time_ns = row.time_ns,
+                           .flops = row.flops,
+                           .bytes = row.bytes});
+  }
+  visit.memory = memory_timeline(session.plan());
+}
+
+void measure_learning(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
+  const Configuration& c = session.configuration();
+  const std::int64_t steps = c.measure.learning_steps, interval = std::max<std::int64_t>(1, steps / validations);
+  std::unique_ptr<Evaluation> evaluation;
+  if (mask_file_of(c.model).empty())
+    evaluation = std::make_unique<Evaluation>(c.model, c.training, recipe_of(c), request.machine, session.source());
+  double elapsed_ns = 0;  // validation is not counted
+  for (std::int64_t i = 1; i <= steps; ++i) {
+    StepResult result;
+    elapsed_ns += timed_step(session, heartbeat, &result);
+    LossPoint point{.step = i,
+                    .tokens_seen = i * session.tokens_per_step(),
+                    .elapsed_ns = std::llround(elapsed_ns),
+                    .loss = result.loss};
+    visit.losses.push_back(point);
+    if (evaluation == nullptr || (i % interval != 0 && i != steps)) continue;
+    point.loss = evaluation->loss(session.program(), session.executor(), validation_batches);
+    visit.validation_losses.push_back(point);
+    heartbeat.beat();
+  }
+}
+
+void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& heartbeat) {
+  const MeasureSettings& settings = request.cell->configuration.measure;
+  Session session(*request.cell, request.machine,
+                  {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps), .batch = nullptr});
+  heartbeat.beat();
+  visit.predicted_bytes = session.predicted_peak_bytes();
+  switch (request.kind) {
+    case VisitKind::timed: measure_timed(visit, session, request, heartbeat); break;
+    case VisitKind::profiled: measure_profiled(visit, session, heartbeat); break;
+    case VisitKind::learning: measure_learning(visit, session, request, heartbeat); break;
+  }
+  visit.device_reports_bytes = largest_resident_bytes();
+}
+
+void fail(Visit& visit, Outcome outcome, std::string reason) {
+  visit.outcome = outcome;
+  visit.reason = std::move(reason);
+}
+
+}  // namespace
+
+Visit measure(const VisitRequest& request, const Heartbeat& heartbeat) {
+  Visit visit;
+  visit.cell = request.cell->id;
+  visit.round = request.round;
+  visit.kind = request.kind;
+  visit.started_ns = now_ns();
+  try {
+    measure_kind(visit, request, heartbeat);
+  } catch (const Diverged& diverged) {
+    fail(visit, Outcome::diverged, diverged.reason);
+  } catch (const Unsupported& error) {
+    fail(visit, Outcome::unsupported, error.what());
+  } catch (const std::bad_alloc&) {
+    fail(visit, Outcome::out_of_memory,
+         fmt::format("{} bytes planned, {} free", visit.predicted_bytes, free_memory_bytes()));
+  } catch (const MachineError& error) {
+    fail(visit, Outcome::device_error, error.what());
+  }
+  visit.ended_ns = now_ns();
+  return visit;
+}
+
+}  // namespace stepscope

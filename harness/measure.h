@@ -1,0 +1,27 @@
+// One visit: one cell measured once, in this process.
+//     Visit visit = measure({.cell = &cell, .machine = this_cpu(2), .kind = VisitKind::timed, .folder = run / "cells" / id}, heartbeat);
+// timed: used bytes, then step 1 with its numerics (written beside the record once), warm-up, timed steps, no profiler.
+// profiled: warm-up, then steps with a span an operation; the plan's memory timeline. learning: a loss curve.
+// What goes wrong becomes the visit's outcome and reason; only UsageErrors are thrown.
+#pragma once
+
+#include <filesystem>
+
+#include "harness/cell.h"
+#include "harness/worker.h"
+#include "model/program/cost.h"
+#include "reports/visit.h"
+
+namespace stepscope {
+
+struct VisitRequest {
+  const MatrixCell* cell = nullptr;
+  Machine machine;
+  VisitKind kind = VisitKind::timed;
+  int round = 1;
+  std::filesystem::path folder;  // of the cell
+};
+
+[[nodiscard]] Visit measure(const VisitRequest& request, const Heartbeat& heartbeat);
+
+}  // namespace stepscope

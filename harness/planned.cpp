@@ -1,0 +1,120 @@
+#include "harness/planned.h"
+
+#include <fmt/format.h>
+
+#include "harness/session.h"
+#include "model/base/error.h"
+#include "model/training/batch_file.h"
+#include "profiles/ledger.h"
+#include "reports/format.h"
+
+namespace stepscope {
+
+namespace {
+
+nlohmann::ordered_json json_of(const Choice& choice) {
+  return std::visit([](const auto& held) -> nlohmann::ordered_json { return held; }, choice);
+}
+
+// The same configuration with its derived fields taken away and resolved again.
+Configuration with_fields_derived(Configuration configuration) {
+  for (const Field& field : fields())
+    if (field.derived) field.set(configuration, std::int64_t{0});
+  configuration.model = resolved(configuration.model);
+  return configuration;
+}
+
+void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Machine& machine) {
+  record.parameters = step.program.parameter_count();
+  record.bytes.state = state_bytes(step.program).total();
+  record.bytes.largest_live = step.plan.largest_live_bytes;
+  record.bytes.arena = step.plan.arena_bytes;
+  record.bytes.workspace = step.plan.workspace_bytes;
+  record.bytes.predicted_peak = record.bytes.state + record.bytes.arena;
+  record.bytes.by_category = ledger_of(step.program, step.plan).by_category;
+  const StepFlops flops = step_flops(step.program);
+  record.flops = {.model = flops.model, .launched = flops.launched, .recomputed = flops.recomputed};
+  const bool narrow = recipe_of(cell.configuration).compute == DType::bf16;
+  record.numerics.arithmetic = narrow && !machine.native_bf16 ? "widened" : "native";
+}
+
+}  // namespace
+
+Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
+  const Configuration& c = cell.configuration;
+  try {
+    const std::string file = mask_file_of(c.model);
+    return build_step(c.model, c.training, recipe_of(c), machine, file.empty() ? Shape{} : read_mask_file(file).shape);
+  } catch (const UsageError& error) {
+    throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
+  }
+}
+
+PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options) {
+  PlannedCell planned;
+  Record& record = planned.record;
+  record.id = cell.id;
+  record.axes = axes_of(cell.configuration);
+  record.repeat = options.repeat;
+  record.device = {.kind = machine.kind == Machine::Kind::cpu ? "cpu" : "cuda", .name = machine.name};
+  record.tokens_per_step = cell.configuration.training.global_batch * cell.configuration.training.sequence;
+  record.peak.source = "no peak of this machine is known";
+  try {
+    planned.step = build_cell_step(cell, machine);
+  } catch (const Unsupported& error) {
+    record.outcome = Outcome::unsupported;
+    record.reason = error.what();
+    return planned;
+  }
+  add_plan(record, cell, planned.step, machine);
+  const std::int64_t limit = options.budget_bytes > 0 ? options.budget_bytes : machine.memory_bytes;
+  if (!cell.excluded_by.empty()) {
+    record.outcome = Outcome::skipped;
+    record.reason = "excluded by " + cell.excluded_by;
+  } else if (record.bytes.predicted_peak > limit) {
+    record.outcome = Outcome::does_not_fit;
+    record.reason =
+        fmt::format("{} are needed, there are {}", format_bytes(static_cast<double>(record.bytes.predicted_peak)),
+                    format_bytes(static_cast<double>(limit)));
+  }
+  return planned;
+}
+
+nlohmann::ordered_json axes_of(const Configuration& configuration) {
+  const Configuration plain = with_fields_derived(configuration);
+  nlohmann::ordered_json axes;
+  for (const Technique& technique : techniques()) {  // first: what a reader looks for
+    const Field& field = field_named(technique.name, "");
+    axes[field.name] = json_of(field.get(configuration));
+  }
+  for (const Field& field : fields()) {
+    if (field.section == "measure" || field.section == "techniques") continue;
+    if (field.derived && field.get(configuration) == field.get(plain)) continue;
+    axes[field.name] = json_of(field.get(configuration));
+  }
+  return axes;
+}
+
+MemoryTimeline memory_timeline(const Step& step) {
+  MemoryTimeline timeline{.live_bytes = step.plan.timeline(step.program),
+                          .phases = {},
+                          .peak_operation = step.plan.peak,
+                          .live_at_peak = {}};
+  for (std::size_t i = 0; i < step.program.operations.size(); ++i) {
+    const std::string phase(name_of(step.program.operations[i].phase));
+    if (timeline.phases.empty() || timeline.phases.back().phase != phase)
+      timeline.phases.push_back({.phase = phase, .operation = static_cast<int>(i)});
+  }
+  for (const LedgerRow& row : ledger_of(step.program, step.plan).live_at_peak) {
+    timeline.live_at_peak.push_back({.name = row.name,
+                                     .shape = row.shape,
+                                     .dtype = row.dtype,
+                                     .owner = row.owner,
+                                     .bytes = row.bytes,
+                                     .born = row.born,
+                                     .dies = row.dies});
+  }
+  return timeline;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,35 @@
+// A cell before it runs: its step, built and planned for a machine, and the record of all that is known from it.
+//     const PlannedCell planned = plan_cell(cell, this_cpu(2), {.memory_bytes = 8 << 30, .repeat = "stepscope step ..."});
+//     planned.record.bytes.predicted_peak;  planned.step.program;
+#pragma once
+
+#include <string>
+
+#include "harness/cell.h"
+#include "model/program/cost.h"
+#include "model/training/step_program.h"
+#include "reports/record.h"
+#include "reports/visit.h"
+
+namespace stepscope {
+
+struct PlanOptions {
+  std::int64_t budget_bytes = 0;  // 0: the machine's memory
+  std::string repeat = {};  // the one-line command that does this cell again
+};
+
+// Throws UsageError, told where the field was given; Unsupported where the machine cannot.
+[[nodiscard]] Step build_cell_step(const MatrixCell& cell, const Machine& machine);
+
+struct PlannedCell {
+  Step step;
+  Record record;  // outcome planned, does-not-fit, unsupported or skipped
+};
+[[nodiscard]] PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options);
+
+// {name: value} of every field of the cell, less derived ones that follow from the rest.
+[[nodiscard]] nlohmann::ordered_json axes_of(const Configuration& configuration);
+
+[[nodiscard]] MemoryTimeline memory_timeline(const Step& step);
+
+}  // namespace stepscope

@@ -1,0 +1,53 @@
+// A cell loaded on this machine, ready to step: program, plan, executor, data, schedule. What `step`, `train` and a visit share.
+//     Session session(cell, this_cpu(2), {.schedule_steps = 100});
+//     const StepResult result = session.trainer().step();
+#pragma once
+
+#include <memory>
+
+#include "harness/cell.h"
+#include "model/execution/cpu_executor.h"
+#include "model/training/batch_file.h"
+#include "model/training/step_program.h"
+#include "model/training/trainer.h"
+
+namespace stepscope {
+
+struct SessionOptions {
+  std::int64_t schedule_steps = 1;  // where training.steps is 0
+  const BatchFile* batch = nullptr;  // instead of the cell's data
+};
+
+class Session {
+ public:
+  // Parameters are initialised from the seed. Throws UsageError, Unsupported, MachineError.
+  Session(const MatrixCell& cell, const Machine& machine, const SessionOptions& options);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  [[nodiscard]] const Configuration& configuration() const { return cell_.configuration; }
+  [[nodiscard]] const Step& plan() const { return step_; }
+  [[nodiscard]] const Program& program() const { return step_.program; }
+  [[nodiscard]] Executor& executor() { return *executor_; }
+  [[nodiscard]] Trainer& trainer() { return *trainer_; }
+  [[nodiscard]] const DataSource& source() const { return *source_; }
+  [[nodiscard]] std::int64_t tokens_per_step() const { return step_.program.global_batch * step_.program.sequence; }
+  [[nodiscard]] std::int64_t predicted_peak_bytes() const {
+    return state_bytes(step_.program).total() + step_.plan.arena_bytes;
+  }
+
+ private:
+  void load_mask(const SessionOptions& options);
+
+  const MatrixCell& cell_;
+  Step step_;
+  std::unique_ptr<DataSource> source_;
+  std::unique_ptr<CpuExecutor> executor_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+[[nodiscard]] std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell);
+// "" where the model has no custom mask.
+[[nodiscard]] std::string mask_file_of(const ModelSettings& model);
+
+}  // namespace stepscope

@@ -1,0 +1,13 @@
+// The processor that this process runs on, as a Machine to lower programs to.
+//     lower(program, this_cpu(2));
+// native_bf16 follows what oneDNN will use, so DNNL_MAX_CPU_ISA=AVX2 in the environment turns it off.
+#pragma once
+
+#include "model/program/cost.h"
+
+namespace stepscope {
+
+[[nodiscard]] Machine this_cpu(int threads);
+[[nodiscard]] int cpu_cores();  // that this process may run on, by its affinity
+
+}  // namespace stepscope

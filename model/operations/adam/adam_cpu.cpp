@@ -1,0 +1,75 @@
+#include "model/operations/adam/adam_cpu.h"
+
+#include <cmath>
+
+#include "model/cpu/team.h"
+#include "model/cpu/threads.h"
+#include "model/cpu/tile.h"
+#include "model/operations/adam/adam_body.h"
+
+namespace stepscope {
+
+namespace {
+
+template <class A>
+struct Range {
+  const A* g;
+  A *p, *m, *v;
+  std::int64_t n;
+};
+
+template <class A>
+std::vector<Range<A>> ranges_of(
+    const CpuBinding& binding) {  // ins: control, g1, g2 ..., results; writes: p1, m1, v1, p2 ...
+  std::vector<Range<A>> ranges;
+  for (int tensor = 0; tensor < static_cast<int>(binding.writes.size() / 3); ++tensor) {
+    const Chunks chunks = element_chunks(binding.in_view(tensor + 1).shape.elements());
+    for (std::int64_t chunk = 0; chunk < chunks.count(); ++chunk) {
+      const std::int64_t at = chunks.begin(chunk);
+      ranges.push_back({binding.in<const A>(tensor + 1) + at, binding.write<A>(3 * tensor) + at,
+                        binding.write<A>(3 * tensor + 1) + at, binding.write<A>(3 * tensor + 2) + at,
+                        chunks.length(chunk)});
+    }
+  }
+  return ranges;
+}
+
+struct Settings {
+  double beta1, beta2, epsilon, weight_decay;
+};
+
+template <class A>
+AdamStep<A> step_of(const Settings& settings, const ControlBlock& control) {
+  const auto t = static_cast<double>(control.updates + 1);
+  const double rate = control.learning_rate;
+  return {.clip_factor = static_cast<A>(control.clip_factor),
+          .beta1 = static_cast<A>(settings.beta1),
+          .beta2 = static_cast<A>(settings.beta2),
+          .one_minus_beta1 = static_cast<A>(1 - settings.beta1),
+          .one_minus_beta2 = static_cast<A>(1 - settings.beta2),
+          .corrected_rate = static_cast<A>(rate / (1 - std::pow(settings.beta1, t))),
+          .root_correction = static_cast<A>(1 / std::sqrt(1 - std::pow(settings.beta2, t))),
+          .epsilon = static_cast<A>(settings.epsilon),
+          .decay = static_cast<A>(rate * settings.weight_decay)};
+}
+
+template <class A>
+CpuRun bind_type(const CpuBinding& binding) {
+  const Attributes& attributes = binding.operation->attributes;
+  const Settings settings{attributes.beta1, attributes.beta2, attributes.epsilon, attributes.weight_decay};
+  return [=, ranges = ranges_of<A>(binding), threads = binding.threads, control = binding.control] {
+    const AdamStep<A> step = step_of<A>(settings, *control);
+    threads->parallel_for(static_cast<std::int64_t>(ranges.size()), [&](std::int64_t i) {
+      const Range<A>& range = ranges[static_cast<std::size_t>(i)];
+      adam_range(Team{}, step, range.g, range.p, range.m, range.v, range.n);
+    });
+  };
+}
+
+}  // namespace
+
+CpuRun bind_adam_cpu(const CpuBinding& binding) {
+  return binding.in_dtype(1) == DType::fp64 ? bind_type<double>(binding) : bind_type<float>(binding);
+}
+
+}  // namespace stepscope

@@ -1,0 +1,77 @@
+// How the operands of an attention lie in memory, and which keys a query sees: shared by attention and materialised_attention.
+//     const HeadLayout layout = head_layout(op, 0);                 // q, k, v are ins 0, 1, 2
+//     const T* q = base + layout.at(b, head, row);                  // head_dim contiguous elements
+//     const VisibleKeys keys = mask.keys(b, head, row, micro_step); // of query `row`
+// Strides and offsets are in elements.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "model/cpu/binding.h"
+#include "model/operations/attention/attention_body.h"
+
+namespace stepscope {
+
+inline constexpr std::int64_t query_block = 64;  // rows of scores that a task holds: measured best for D 32 to 128
+
+struct HeadLayout {
+  std::int64_t batch = 0, sequence = 0, heads = 0, head_dim = 0;
+  std::int64_t batch_stride = 0, row_stride = 0, head_stride = 0;  // of q, k, v and their gradients
+  std::int64_t q_offset = 0, k_offset = 0, v_offset = 0;  // in the packed value
+  bool causal = false;
+
+  // Of q, k or v from their own first element.
+  [[nodiscard]] std::int64_t at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+    return b * batch_stride + row * row_stride + head * head_stride;
+  }
+  // Of o and its gradient [B, S, heads D].
+  [[nodiscard]] std::int64_t out_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+    return ((b * sequence + row) * heads + head) * head_dim;
+  }
+  [[nodiscard]] std::int64_t out_stride() const { return heads * head_dim; }
+  // Of a row's statistic [B, heads, S].
+  [[nodiscard]] std::int64_t statistic_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+    return (b * heads + head) * sequence + row;
+  }
+  [[nodiscard]] std::int64_t blocks() const { return (sequence + query_block - 1) / query_block; }
+  [[nodiscard]] std::int64_t rows(std::int64_t block) const {
+    return std::min(query_block, sequence - block * query_block);
+  }
+  // Keys that some query of the block may see: no more are multiplied.
+  [[nodiscard]] std::int64_t keys(std::int64_t block) const {
+    return causal ? std::min(sequence, (block + 1) * query_block) : sequence;
+  }
+};
+
+[[nodiscard]] HeadLayout head_layout(const Operation& op, int first);  // q, k, v are ins first, first + 1, first + 2
+
+class MaskReader {
+ public:
+  MaskReader() = default;
+  MaskReader(const CpuBinding& binding, const HeadLayout& layout,
+             int next);  // lengths and mask, if any, are ins next ...
+  [[nodiscard]] VisibleKeys keys(std::int64_t b, std::int64_t head, std::int64_t row, std::int64_t micro_step) const;
+
+ private:
+  std::int64_t sequence_ = 0;
+  bool causal_ = false;
+  const std::int32_t* lengths_ = nullptr;
+  const std::uint8_t* custom_ = nullptr;
+  std::int64_t lengths_micro_stride_ = 0, custom_micro_stride_ = 0;
+  std::int64_t custom_batch_stride_ = 0, custom_head_stride_ = 0, custom_row_stride_ = 0;
+};
+
+// Calls bind<T, M>(): T the type of operands, M the type that is multiplied (fp32 where the machine cannot multiply T).
+template <class Bind>
+auto dispatch_attention(DType dtype, const Machine& machine, Bind&& bind) {
+  switch (dtype) {
+    case DType::fp64: return bind.template operator()<double, double>();
+    case DType::bf16:
+      return machine.native_bf16 ? bind.template operator()<bf16, bf16>() : bind.template operator()<bf16, float>();
+    case DType::fp16: return bind.template operator()<fp16, float>();
+    default: return bind.template operator()<float, float>();
+  }
+}
+
+}  // namespace stepscope

@@ -1,0 +1,65 @@
+// cross_entropy: the loss of a step, and its gradient in the same pass.
+//     loss = sum over rows of (log sum_v exp(x[v]) - x[target]) / count     dx[v] = (exp(x[v]) / sum_v exp(x[v]) - [v = target]) / count
+// in   logits x [N, V] fp32 · target [N] int32 in [-1, V), -1 = ignored: no loss, gradient 0 · count: targets that count in the whole
+//      step, known before its first micro-step; 0 if all are ignored, then loss and gradients are 0
+// out  loss [1] fp32 · dlogits [N, V] any float; may lie over the logits
+// A team a row. The greatest logit and the sum of exponentials are found in one pass over memory: block by block of 1,024, which
+// stay in the first cache between the block's maximum and its sum; a new maximum rescales the sum so far (one exp a block). The
+// losses of rows are summed in fp64, in order.
+// Bound by bytes on a card, 3 N V elements (the row is read again for its gradient); by 2 N V exponentials on a CPU (0.4 ns each).
+// Source: Milakov and Gimelshein 2018, arXiv:1805.02867 (the running maximum), by blocks.
+#pragma once
+
+#include <cstdint>
+
+#include "model/base/body.h"
+#include "model/base/half.h"
+#include "model/base/math.h"
+
+namespace stepscope {
+
+template <class A>
+struct MaximumAndSum {
+  A maximum, sum;  // sum of exp(x - maximum)
+};
+
+template <class Team, class M>
+STEPSCOPE_BODY MaximumAndSum<M> maximum_and_sum(const Team& team, const M* x, std::int64_t columns) {
+  constexpr std::int64_t block = 1024;
+  M maximum = -INFINITY, sum = 0;
+  for (std::int64_t first = 0; first < columns; first += block) {
+    const std::int64_t count = columns - first < block ? columns - first : block;
+    const M* part = x + first;
+    const M higher = max_of(maximum, team.reduce(
+                                         count, M(-INFINITY), [=](std::int64_t i) { return part[i]; },
+                                         [](M a, M b) { return max_of(a, b); }));
+    sum = sum * (first == 0 ? M(1) : exp_of(maximum - higher)) +
+          team.template sum<M>(count, [=](std::int64_t i) { return exp_of(part[i] - higher); });
+    maximum = higher;
+  }
+  return {maximum, sum};
+}
+
+// Writes the row's gradient and returns its loss, not yet divided by the count. inverse_count is 1 / count, or 0.
+template <class Team, class M, class T>
+STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32_t target, M inverse_count, T* dx,
+                                        std::int64_t columns) {
+  using A = Accumulator<T>;
+  if (target < 0) {
+    team.for_each(columns, [=](std::int64_t v) { dx[v] = store<T>(A(0)); });
+    return 0;
+  }
+  const MaximumAndSum<M> row = maximum_and_sum(team, x, columns);
+  const M inverse_sum = M(1) / row.sum;
+  const M at_target = x[target];
+  const double loss =
+      static_cast<double>(log_of(row.sum)) + (static_cast<double>(row.maximum) - static_cast<double>(at_target));
+  team.for_each(columns, [=](std::int64_t v) {
+    const M share = exp_of(x[v] - row.maximum) * inverse_sum;
+    const M gradient = (v == target ? share - M(1) : share) * inverse_count;
+    dx[v] = store<T>(static_cast<A>(gradient));
+  });
+  return loss;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,11 @@
+// embedding and embedding_gradient on the CPU.
+#pragma once
+
+#include "model/cpu/binding.h"
+
+namespace stepscope {
+
+[[nodiscard]] CpuRun bind_embedding_cpu(const CpuBinding& binding);
+[[nodiscard]] CpuRun bind_embedding_gradient_cpu(const CpuBinding& binding);
+
+}  // namespace stepscope

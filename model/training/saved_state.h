@@ -1,0 +1,29 @@
+// What a training run needs to go on as if it had never stopped, in one safetensors file: parameters and moments as the caller names them,
+// the counters, the seed, and the configuration that all of it belongs to.
+//     write_saved_state("run/state.safetensors", state);                        // the old file stays until the new one is whole
+//     const SavedState state = read_saved_state("run/state.safetensors", configuration);
+// There is no position in the data: a batch is a function of (seed, step). A configuration is lines of `key = value`; a file of another
+// one is refused with a UsageError that names the first key that differs, and so is a file of another version of this format.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/training/safetensors.h"
+
+namespace stepscope {
+
+struct SavedState {
+  std::vector<NamedTensor> tensors;
+  std::int64_t step = 0;  // attempted steps so far: the next batch is that of this step
+  std::int64_t updates = 0;  // applied updates so far
+  std::uint64_t seed = 0;
+  std::string configuration;
+};
+
+void write_saved_state(const std::filesystem::path& path, const SavedState& state);
+[[nodiscard]] SavedState read_saved_state(const std::filesystem::path& path, const std::string& configuration);
+
+}  // namespace stepscope

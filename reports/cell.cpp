@@ -1,0 +1,98 @@
+#include "reports/cell.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "reports/statistics.h"
+
+namespace stepscope {
+
+namespace {
+
+std::vector<double> medians_of(std::span<const Visit> visits, VisitKind kind) {
+  std::vector<double> medians;
+  for (const Visit& visit : visits) {
+    if (visit.kind == kind && visit.outcome == Outcome::ok && !visit.step_time_ns.empty()) {
+      medians.push_back(median_of(visit.step_time_ns));
+    }
+  }
+  return medians;
+}
+
+void set_time(Record& record, const std::vector<double>& medians) {
+  const Interval interval = mean_of_logs(medians);
+  record.step_time_ns =
+      StepTime{.median = interval.middle, .low = interval.low, .high = interval.high, .visits = interval.count};
+  const double step_seconds = interval.middle * 1e-9;
+  record.tokens_per_second = static_cast<double>(record.tokens_per_step) / step_seconds;
+  if (!record.peak.flops_per_second) return;
+  record.mfu = static_cast<double>(record.flops.model) / step_seconds / *record.peak.flops_per_second;
+  record.hfu = static_cast<double>(record.flops.launched) / step_seconds / *record.peak.flops_per_second;
+}
+
+void set_used_bytes(Record& record, const Visit& visit) {
+  std::optional<std::int64_t> used;
+  if (!visit.used_by_category.empty()) {
+    used = std::accumulate(visit.used_by_category.begin(), visit.used_by_category.end(), std::int64_t{0},
+                           [](std::int64_t sum, const auto& entry) { return sum + entry.second; });
+  } else if (visit.arena_used_bytes) {
+    used = record.bytes.state + *visit.arena_used_bytes;
+  }
+  if (used) record.bytes.used_peak = std::max(record.bytes.used_peak.value_or(0), *used);
+}
+
+void set_outcome(Record& record, std::span<const Visit> visits, bool timed) {
+  const auto failed = [](const Visit& visit) { return visit.outcome != Outcome::ok; };
+  const auto last_failed = std::find_if(visits.rbegin(), visits.rend(), failed);
+  // A loss that is no number is a property of the cell, whatever its times; any other failure is one of the visit.
+  const auto diverged =
+      std::find_if(visits.begin(), visits.end(), [](const Visit& visit) { return visit.outcome == Outcome::diverged; });
+  if (diverged != visits.end()) {
+    record.outcome = Outcome::diverged;
+    record.reason = diverged->reason;
+  } else if (timed) {
+    record.outcome = Outcome::ok;
+    record.reason = last_failed == visits.rend()
+                        ? ""
+                        : fmt::format("{} of {} visits failed: {} visit of round {}, {}: {}", record.failed_visits,
+                                      visits.size(), name_of(last_failed->kind), last_failed->round,
+                                      name_of(last_failed->outcome), last_failed->reason);
+  } else if (last_failed != visits.rend()) {
+    record.outcome = last_failed->outcome;
+    record.reason = last_failed->reason;
+  }
+}
+
+}  // namespace
+
+Record record_of(Record planned, std::span<const Visit> visits) {
+  Record record = std::move(planned);
+  if (visits.empty()) return record;
+  const std::string unverified = record.outcome == Outcome::unverified ? record.reason : "";
+  const std::vector<double> timed = medians_of(visits, VisitKind::timed);
+  record.failed_visits = record.disturbed_visits = 0;
+  for (const Visit& visit : visits) {
+    record.disturbed_visits += visit.disturbance.disturbed ? 1 : 0;
+    if (visit.outcome != Outcome::ok) {
+      ++record.failed_visits;
+      continue;
+    }
+    set_used_bytes(record, visit);
+    if (!record.numerics.loss) record.numerics.loss = visit.numerics.loss;
+    record.numerics.arithmetic = visit.numerics.arithmetic;
+  }
+  if (!timed.empty()) {
+    set_time(record, timed);
+    const std::vector<double> profiled = medians_of(visits, VisitKind::profiled);
+    if (!profiled.empty()) {
+      record.profiler_overhead = mean_of_logs(profiled).middle / record.step_time_ns->median - 1;
+    }
+  }
+  set_outcome(record, visits, !timed.empty());
+  if (!unverified.empty() && record.outcome == Outcome::ok) mark_unverified(record, unverified);
+  return record;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,25 @@
+// What each figure draws. A figure of fewer than three points is none: its function then gives nothing.
+#pragma once
+
+#include <optional>
+
+#include "reports/explanation.h"
+#include "reports/sections.h"
+
+namespace stepscope {
+
+inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recompute",
+                                                  "backward", "update",  "between operations"};
+
+[[nodiscard]] const Visit* learning_visit(const Cell& cell);  // the first good one with a curve; none: null
+
+[[nodiscard]] std::optional<Figure> time_memory_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> techniques_figure(const std::vector<Technique>& techniques);
+[[nodiscard]] std::optional<Figure> memory_categories_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> memory_timeline_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> time_phases_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> time_operations_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation);
+[[nodiscard]] std::optional<Figure> learning_figure(const Analysis& analysis);
+
+}  // namespace stepscope

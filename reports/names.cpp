@@ -1,0 +1,105 @@
+#include "reports/names.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+namespace stepscope {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string plain(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::vector<std::string> parts;
+  for (const Json& part : value) parts.push_back(plain(part));
+  return fmt::format("{}", fmt::join(parts, "+"));
+}
+
+std::string short_target(const std::string& target) {
+  if (target == "TransformerBlock") return "Block";
+  if (target == "MLPBlock") return "MLP";
+  return target == "AttentionBlock" ? "Attn" : target;
+}
+
+std::string checkpointing(const Json& value) {
+  if (!value.is_array()) return short_target(plain(value));
+  std::vector<std::string> targets;
+  for (const Json& target : value) targets.push_back(short_target(plain(target)));
+  return fmt::format("{}", fmt::join(targets, "+"));
+}
+
+bool is_core(const std::string& axis) {
+  return axis == "precision" || axis == "checkpointing" || axis == "accumulation";
+}
+
+std::string recompute_advice(const Json& value) {
+  const std::string target = checkpointing(value);
+  if (target == "none") return "recompute nothing";
+  if (target == "Block") return "recompute each block";
+  if (target.starts_with("every-")) return fmt::format("recompute {} blocks at a time", target.substr(6));
+  if (target.starts_with("budget:")) return fmt::format("recompute to a budget of {}", target.substr(7));
+  return "recompute " + target;
+}
+
+}  // namespace
+
+std::string short_value(const std::string& axis, const Json& value) {
+  if (axis == "precision") return plain(value);
+  if (axis == "checkpointing") return checkpointing(value);
+  if (axis == "accumulation") return "×" + plain(value);
+  return fmt::format("{} {}", axis, plain(value));
+}
+
+Names::Names(const Run& run) {
+  std::vector<std::string> axes;
+  for (const Cell& cell : run.cells) {
+    for (const auto& [axis, value] : cell.record.axes.items()) {
+      if (std::find(axes.begin(), axes.end(), axis) == axes.end()) axes.push_back(axis);
+    }
+  }
+  for (const std::string& axis : axes) {
+    std::set<std::string> values;
+    for (const Cell& cell : run.cells) values.insert(cell.record.axes.value(axis, Json()).dump());
+    if (values.size() > 1) varying_.push_back(axis);
+  }
+  std::map<std::string, int> uses;
+  for (const Cell& cell : run.cells) {
+    std::string label = label_without(cell.record, "");
+    ++uses[label];
+    labels_[cell.record.id] = std::move(label);
+  }
+  for (auto& [id, label] : labels_) {  // the id ends in a hash of everything that is resolved
+    if (label.empty() || uses[label] > 1)
+      label += (label.empty() ? "" : " ") + id.substr(id.size() > 6 ? id.size() - 6 : 0);
+  }
+}
+
+std::string Names::label_without(const Record& record, const std::string& left_out) const {
+  std::vector<std::string> parts;
+  for (const auto& [axis, value] : record.axes.items()) {
+    const bool varies = std::find(varying_.begin(), varying_.end(), axis) != varying_.end();
+    if (axis != left_out && (varies || is_core(axis))) parts.push_back(short_value(axis, value));
+  }
+  return fmt::format("{}", fmt::join(parts, " "));
+}
+
+std::string Names::advice(const Record& record) const {
+  std::vector<std::string> parts;
+  for (const auto& [axis, value] : record.axes.items()) {
+    if (axis == "checkpointing") {
+      parts.push_back(recompute_advice(value));
+    } else if (axis == "accumulation") {
+      parts.push_back(value == Json(1) ? "1 micro-batch" : plain(value) + " micro-batches");
+    } else if (axis == "precision" || std::find(varying_.begin(), varying_.end(), axis) != varying_.end()) {
+      parts.push_back(short_value(axis, value));
+    }
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+}  // namespace stepscope

@@ -1,0 +1,188 @@
+#include "reports/recommendation.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "reports/format.h"
+
+namespace stepscope {
+
+namespace {
+
+std::string precision_of(const Record& record) {
+  const auto found = record.axes.find("precision");
+  return found != record.axes.end() && found->is_string() ? found->get<std::string>() : "fp32";
+}
+
+// " at 41 % less memory"
+std::string memory_clause(const Record& cell, const Record& baseline) {
+  const double ratio =
+      static_cast<double>(peak_bytes(cell)) / static_cast<double>(std::max<std::int64_t>(1, peak_bytes(baseline)));
+  if (std::abs(ratio - 1) < 0.0005) return "the same memory";
+  return fmt::format("{} {} memory", format_percent(std::abs(ratio - 1)), ratio < 1 ? "less" : "more");
+}
+
+std::string numerics_clause(const Record& record) {
+  const Numerics& numerics = record.numerics;
+  if (!numerics.gradient_error) return "its numerics are the reference";
+  if (*numerics.gradient_error == 0 && numerics.loss_error.value_or(0) == 0) {
+    return "loss and gradients equal the reference's";
+  }
+  const std::string limit =
+      numerics.gradient_limit ? fmt::format(", allowed {}", format_error(*numerics.gradient_limit)) : "";
+  return fmt::format("loss and gradients within {}'s table (gradient error {}{})", precision_of(record),
+                     format_error(*numerics.gradient_error), limit);
+}
+
+std::string visits_clause(const Interval& ratio) { return ratio.low ? "" : "; one round, so no interval"; }
+
+std::string faster_sentence(const Answer& answer, const Names& names) {
+  const Record &best = answer.best->record, &baseline = answer.baseline->record;
+  const bool known = answer.speed->low && *answer.speed->low > 1;
+  const std::string doubt = known || !answer.speed->low ? "" : ", which these visits cannot tell from equal";
+  return fmt::format("Use {}: {} the speed of {}{} at {}; {}{}.", names.advice(best), format_ratio(*answer.speed),
+                     names.label(baseline), doubt, memory_clause(best, baseline), numerics_clause(best),
+                     visits_clause(*answer.speed));
+}
+
+// The reference is the fastest: say so, with the nearest rival.
+std::string baseline_sentence(const Run& run, const Answer& answer, const Names& names) {
+  const Cell* nearest = nullptr;
+  for (const Cell& cell : run.cells) {
+    if (&cell == answer.baseline || !has_time(cell.record) || !comparable(cell.record, answer.baseline->record))
+      continue;
+    if (nearest == nullptr || time_per_token(cell.record) < time_per_token(nearest->record)) nearest = &cell;
+  }
+  const std::string keep = fmt::format("Keep the plain reference, {}", names.advice(answer.baseline->record));
+  if (nearest == nullptr) return keep + ": no other cell could be compared with it.";
+  const std::optional<Interval> ratio = time_ratio(*nearest, *answer.baseline);
+  const std::string speed = ratio ? format_ratio(inverse(*ratio)) : "less than 1×";
+  return fmt::format("{}: no verified cell is faster. The nearest, {}, has {} its speed at {}.", keep,
+                     names.label(nearest->record), speed, memory_clause(nearest->record, answer.baseline->record));
+}
+
+std::string sentence_of(const Run& run, const Answer& answer, const Names& names) {
+  if (answer.best == nullptr) {
+    return "No cell was both measured and verified, so there is nothing to recommend; the table of cells says why.";
+  }
+  if (answer.baseline == nullptr || !has_time(answer.baseline->record)) {
+    return fmt::format("Use {}: {} a step and {}; the reference cell was not measured, so there is no ratio.",
+                       names.advice(answer.best->record), format_time(answer.best->record.step_time_ns->median),
+                       format_bytes(static_cast<double>(peak_bytes(answer.best->record))));
+  }
+  if (answer.best == answer.baseline) return baseline_sentence(run, answer, names);
+  if (!answer.speed) {
+    return fmt::format("Use {}: the fastest by {} a step, though never in one round with {}.",
+                       names.advice(answer.best->record), format_time(answer.best->record.step_time_ns->median),
+                       names.label(answer.baseline->record));
+  }
+  return faster_sentence(answer, names);
+}
+
+// A cell not measurably slower than the best that needs clearly less memory.
+void note_smaller_equal(const Run& run, const Names& names, Answer& answer) {
+  const Cell* smallest = nullptr;
+  for (const Cell& cell : run.cells) {
+    if (&cell == answer.best || !has_time(cell.record) || !comparable(cell.record, answer.best->record)) continue;
+    const std::optional<Interval> ratio = time_ratio(cell, *answer.best);
+    if (!ratio || !ratio->low || *ratio->low > 1) continue;
+    if (static_cast<double>(peak_bytes(cell.record)) > 0.98 * static_cast<double>(peak_bytes(answer.best->record)))
+      continue;
+    if (smallest == nullptr || peak_bytes(cell.record) < peak_bytes(smallest->record)) smallest = &cell;
+  }
+  if (smallest == nullptr) return;
+  answer.notes.push_back(fmt::format("{} is not measurably slower ({} the step time) and needs {}.",
+                                     names.label(smallest->record), format_ratio(*time_ratio(*smallest, *answer.best)),
+                                     memory_clause(smallest->record, answer.best->record)));
+}
+
+void note_least_memory(const Names& names, Answer& answer) {
+  if (answer.frontier.size() < 2) return;
+  const Cell& smallest = *answer.frontier.front();
+  const std::optional<Interval> ratio = answer.baseline ? time_ratio(smallest, *answer.baseline) : std::nullopt;
+  if (&smallest == answer.best || &smallest == answer.baseline || !ratio) return;
+  answer.notes.push_back(
+      fmt::format("Where memory is short: {} needs {} ({}), at {} the reference's speed.", names.label(smallest.record),
+                  format_bytes(static_cast<double>(peak_bytes(smallest.record))),
+                  memory_clause(smallest.record, answer.baseline->record), format_ratio(inverse(*ratio))));
+}
+
+void note_limits(const Run& run, Answer& answer) {
+  const auto count = [&](auto&& test) { return std::count_if(run.cells.begin(), run.cells.end(), test); };
+  const auto widened =
+      count([](const Cell& cell) { return has_time(cell.record) && cell.record.numerics.arithmetic == "widened"; });
+  if (widened > 0) {
+    answer.notes.push_back(
+        fmt::format("{} cells compute in a wider format than they store (this machine lacks theirs): their bytes hold "
+                    "anywhere, their times are "
+                    "compared only among themselves.",
+                    widened));
+  }
+  const auto unverified = count([](const Cell& cell) { return cell.record.outcome == Outcome::unverified; });
+  if (unverified > 0) {
+    answer.notes.push_back(fmt::format(
+        "{} cells were not recommended because their numerics were not those of the reference.", unverified));
+  }
+  if (count([](const Cell& cell) { return cell.record.device.kind == "simulated"; }) > 0) {
+    answer.notes.push_back("The device is simulated: no time here was measured on hardware.");
+  }
+  if (answer.best != nullptr && answer.best->record.step_time_ns->visits == 1) {
+    answer.notes.push_back("One visit a cell: drift between rounds was not controlled, so no interval can be given.");
+  }
+}
+
+std::int64_t machine_bytes(const Run& run) {
+  const auto found = run.environment.find("memory_bytes");
+  return found != run.environment.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
+}
+
+std::vector<Fit> fits_of(const Run& run, const Answer& answer) {
+  std::vector<Fit> fits;
+  for (const int size : memory_sizes_gb)
+    fits.push_back({.size = fmt::format("{} GB", size), .bytes = std::int64_t{size} * 1'000'000'000});
+  if (const std::int64_t bytes = machine_bytes(run); bytes > 0) {
+    fits.push_back({.size = fmt::format("this machine ({})", format_bytes(static_cast<double>(bytes))),
+                    .bytes = bytes,
+                    .this_machine = true});
+  }
+  for (Fit& fit : fits) {
+    for (const Cell* cell : answer.frontier) {  // ever larger and faster: the last that fits is the fastest
+      if (peak_bytes(cell->record) <= fit.bytes) fit.cell = cell;
+    }
+    if (fit.cell == nullptr && !answer.frontier.empty())
+      fit.smallest_bytes = peak_bytes(answer.frontier.front()->record);
+  }
+  return fits;
+}
+
+}  // namespace
+
+Answer answer_of(const Run& run, const Names& names) {
+  Answer answer;
+  answer.baseline = baseline_of(run);
+  if (answer.baseline != nullptr && has_time(answer.baseline->record)) {
+    answer.frontier = frontier_of(run, *answer.baseline);
+  } else {
+    for (const Cell& cell : run.cells) {  // without a reference: compared with the first that has a time
+      if (!has_time(cell.record)) continue;
+      answer.frontier = frontier_of(run, cell);
+      break;
+    }
+  }
+  if (!answer.frontier.empty()) answer.best = answer.frontier.back();
+  if (answer.best != nullptr && answer.baseline != nullptr) {
+    if (const std::optional<Interval> ratio = time_ratio(*answer.best, *answer.baseline))
+      answer.speed = inverse(*ratio);
+  }
+  answer.sentence = sentence_of(run, answer, names);
+  answer.fits = fits_of(run, answer);
+  if (answer.best != nullptr) note_smaller_equal(run, names, answer);
+  note_least_memory(names, answer);
+  note_limits(run, answer);
+  return answer;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,71 @@
+#include "reports/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "model/base/file.h"
+#include "reports/format.h"
+#include "reports/sections.h"
+#include "reports/writers.h"
+
+namespace stepscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string environment_text(const Run& run, const char* key) {
+  const auto found = run.environment.find(key);
+  return found != run.environment.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+void add_facts(Report& report, const Run& run) {
+  const Record& first = run.cells.front().record;
+  const auto add = [&](const char* name, std::string text) {
+    if (!text.empty()) report.facts.emplace_back(name, std::move(text));
+  };
+  add("model", environment_text(run, "model"));
+  add("parameters", format_count(static_cast<double>(first.parameters)));
+  add("tokens a step", format_count(static_cast<double>(first.tokens_per_step)));
+  add("machine",
+      first.device.kind == "cpu" ? first.device.name : fmt::format("{} ({})", first.device.name, first.device.kind));
+  const auto measured =
+      std::count_if(run.cells.begin(), run.cells.end(), [](const Cell& cell) { return verified(cell.record); });
+  add("cells", fmt::format("{} of {} measured and verified", measured, run.cells.size()));
+  add("time", environment_text(run, "time"));
+}
+
+}  // namespace
+
+Report report_on(const Run& run) {
+  const Analysis analysis(run);
+  Report report{.title = fmt::format("stepscope: {}", run.name), .sentence = analysis.answer.sentence};
+  report.simulated = std::any_of(run.cells.begin(), run.cells.end(),
+                                 [](const Cell& cell) { return cell.record.device.kind == "simulated"; });
+  add_facts(report, run);
+  report.sections = {answer_section(analysis),   time_memory_section(analysis), techniques_section(analysis),
+                     cells_section(analysis),    memory_section(analysis),      time_section(analysis),
+                     learning_section(analysis), trust_section(analysis)};
+  return report;
+}
+
+int write_report(const fs::path& run_folder) {
+  const Run run = read_run(run_folder);
+  const Report report = report_on(run);
+  const fs::path folder = run_folder / "report", figures = folder / "figures";
+  fs::remove_all(figures);  // a figure that this run no longer has must not stay from an earlier one
+  fs::create_directories(figures);
+  for (const Section& section : report.sections) {
+    for (const Block& block : section.blocks) {
+      if (block.kind != Block::Kind::figure) continue;
+      write_atomically(figures / (block.figure.name + ".csv"), csv_of(block.figure.columns, block.figure.rows));
+    }
+  }
+  write_atomically(folder / "cells.csv", cells_csv(run));
+  write_atomically(folder / "report.md", report_markdown(report));
+  write_atomically(folder / "report.json", report_json(report));
+  return 0;
+}
+
+}  // namespace stepscope

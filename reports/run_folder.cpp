@@ -1,0 +1,85 @@
+#include "reports/run_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "model/base/error.h"
+#include "reports/json_fields.h"
+
+namespace stepscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// K of visit-K.json; -1 for any other file.
+int visit_number(const fs::path& file) {
+  const std::string stem = file.stem().string();
+  int number = -1;
+  if (file.extension() != ".json" || !stem.starts_with("visit-")) return -1;
+  const auto [end, error] = std::from_chars(stem.data() + 6, stem.data() + stem.size(), number);
+  return error == std::errc{} && end == stem.data() + stem.size() ? number : -1;
+}
+
+std::vector<Visit> read_visits(const fs::path& folder) {
+  std::vector<std::pair<int, fs::path>> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (const int number = visit_number(entry.path()); number >= 0) files.emplace_back(number, entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<Visit> visits;
+  for (const auto& [number, file] : files) visits.push_back(read_visit(file));
+  return visits;
+}
+
+std::string text_of(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream text;
+  if (stream) text << stream.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+VisitsByRound Cell::timed_medians() const {
+  VisitsByRound medians;
+  for (const Visit& visit : visits) {
+    if (visit.kind != VisitKind::timed || visit.outcome != Outcome::ok || visit.step_time_ns.empty()) continue;
+    medians[visit.round].push_back(median_of(visit.step_time_ns));
+  }
+  return medians;
+}
+
+const Cell* Run::find(std::string_view id) const {
+  const auto found = std::find_if(cells.begin(), cells.end(), [&](const Cell& cell) { return cell.record.id == id; });
+  return found == cells.end() ? nullptr : &*found;
+}
+
+Run read_run(const fs::path& folder) {
+  if (!fs::is_directory(folder / "cells")) {
+    throw UsageError(
+        fmt::format("{}: no folder \"cells\" in it, so it is not a run; expected what `stepscope run --out` wrote",
+                    folder.string()));
+  }
+  Run run;
+  run.name = fs::weakly_canonical(folder).filename().string();
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder / "cells")) {
+    if (!entry.is_directory()) continue;
+    run.cells.push_back({.record = read_record(entry.path() / "record.json"), .visits = read_visits(entry.path())});
+  }
+  if (run.cells.empty()) throw UsageError(fmt::format("{}: the run has no cells yet", folder.string()));
+  std::sort(run.cells.begin(), run.cells.end(), [](const Cell& a, const Cell& b) {
+    return std::pair(a.record.position, a.record.id) < std::pair(b.record.position, b.record.id);
+  });
+  if (fs::exists(folder / "environment.json")) {
+    run.environment = parse_json_file((folder / "environment.json").string());
+  }
+  run.matrix_text = text_of(folder / "matrix.toml");
+  return run;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,36 @@
+// A run as it lies on disk, read whole: every record, every visit, what the machine was, and the matrix it was asked.
+//     const Run run = read_run("runs/demo");
+// A cell's folder without a record, or a file of another schema, is a UsageError: a report never leaves a cell out silently.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "reports/record.h"
+#include "reports/statistics.h"
+#include "reports/visit.h"
+
+namespace stepscope {
+
+struct Cell {
+  Record record = {};
+  std::vector<Visit> visits = {};  // by the number in visit-K.json
+
+  [[nodiscard]] VisitsByRound timed_medians() const;  // ns; good timed visits only
+};
+
+struct Run {
+  std::string name = {};  // of the folder
+  std::vector<Cell> cells = {};  // in the matrix's order
+  nlohmann::ordered_json environment =
+      nlohmann::ordered_json::object();  // environment.json as it is; empty where there is none
+  std::string matrix_text = {};  // matrix.toml as it is
+
+  [[nodiscard]] const Cell* find(std::string_view id) const;
+};
+
+[[nodiscard]] Run read_run(const std::filesystem::path& folder);
+
+}  // namespace stepscope

@@ -1,0 +1,30 @@
+// The sections of a report, in the order of the page. Each is a function of the run as analysed; figures.h builds what they draw.
+#pragma once
+
+#include "reports/document.h"
+#include "reports/recommendation.h"
+
+namespace stepscope {
+
+struct Analysis {  // computed once, read by every section
+  const Run& run;
+  Names names;
+  Answer answer;
+  std::vector<const Cell*> shown;  // for figures with a row a cell: all of them, or the telling ones of a large matrix
+
+  explicit Analysis(const Run& run);
+  [[nodiscard]] const Cell* baseline() const { return answer.baseline; }
+  [[nodiscard]] const Cell* best() const { return answer.best; }
+  [[nodiscard]] bool same_tokens() const;  // every cell has as many tokens a step, so step times compare directly
+};
+
+[[nodiscard]] Section answer_section(const Analysis& analysis);
+[[nodiscard]] Section time_memory_section(const Analysis& analysis);
+[[nodiscard]] Section techniques_section(const Analysis& analysis);
+[[nodiscard]] Section cells_section(const Analysis& analysis);
+[[nodiscard]] Section memory_section(const Analysis& analysis);
+[[nodiscard]] Section time_section(const Analysis& analysis);
+[[nodiscard]] Section learning_section(const Analysis& analysis);
+[[nodiscard]] Section trust_section(const Analysis& analysis);
+
+}  // namespace stepscope

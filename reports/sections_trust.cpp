@@ -1,0 +1,176 @@
+// How far to trust the rest of the report: replication, noise, what disturbed it, what was not verified, and how to make it again.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "reports/format.h"
+#include "reports/sections.h"
+
+namespace stepscope {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Table facts_table(std::string name, std::string caption) {
+  return {.name = std::move(name),
+          .caption = std::move(caption),
+          .columns = {{.title = "what", .number = false}, {.title = "finding", .number = false}}};
+}
+
+void add(Table& table, std::string what, std::string finding, std::string mark = "") {
+  table.rows.push_back({text_cell(std::move(what)), text_cell(std::move(finding), std::move(mark))});
+}
+
+std::string labels(const Analysis& analysis, const std::vector<const Cell*>& cells) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(cells.size(), 4); ++i)
+    text += (i > 0 ? ", " : "") + analysis.names.label(cells[i]->record);
+  return cells.size() > 4 ? fmt::format("{} and {} more", text, cells.size() - 4) : text;
+}
+
+template <class Test>
+std::vector<const Cell*> cells_where(const Run& run, Test&& test) {
+  std::vector<const Cell*> cells;
+  for (const Cell& cell : run.cells) {
+    if (test(cell)) cells.push_back(&cell);
+  }
+  return cells;
+}
+
+void add_replication(Table& table, const Run& run) {
+  std::set<int> rounds;
+  int timed = 0, failed = 0, total = 0;
+  for (const Cell& cell : run.cells) {
+    for (const Visit& visit : cell.visits) {
+      ++total;
+      failed += visit.outcome != Outcome::ok ? 1 : 0;
+      if (visit.kind != VisitKind::timed || visit.outcome != Outcome::ok) continue;
+      ++timed;
+      rounds.insert(visit.round);
+    }
+  }
+  const bool one = rounds.size() <= 1;
+  add(table, "replication",
+      fmt::format("{} visits, each a process of its own; {} timed, in {} round{}; {} failed. {}", total, timed,
+                  rounds.size(), rounds.size() == 1 ? "" : "s", failed,
+                  one ? "Drift was not controlled: with one round there is no interval."
+                      : "Intervals are over visits, ratios within rounds."),
+      one ? "bad" : "");
+}
+
+void add_noise(Table& table, const Analysis& analysis) {
+  if (analysis.baseline() == nullptr) return;
+  std::vector<double> medians;
+  for (const auto& [round, visits] : analysis.baseline()->timed_medians())
+    medians.insert(medians.end(), visits.begin(), visits.end());
+  const std::optional<double> spread = spread_of(medians);
+  if (!spread) return add(table, "noise floor", "unknown: the reference cell was visited less than twice", "bad");
+  add(table, "noise floor",
+      fmt::format("{} runs in every round: its {} visits differ by {} (one standard deviation)",
+                  analysis.names.label(analysis.baseline()->record), medians.size(), format_percent(*spread)));
+}
+
+void add_trends(Table& table, const Analysis& analysis) {
+  int visits = 0, drifting = 0;
+  double worst = 1;
+  for (const Cell& cell : analysis.run.cells) {
+    for (const Visit& visit : cell.visits) {
+      if (visit.kind != VisitKind::timed || visit.outcome != Outcome::ok || visit.step_time_ns.size() < 9) continue;
+      ++visits;
+      const Trend trend = trend_of(visit.step_time_ns);
+      if (!trend.drifts) continue;
+      ++drifting;
+      if (std::abs(std::log(trend.ratio)) > std::abs(std::log(worst))) worst = trend.ratio;
+    }
+  }
+  if (visits == 0) return add(table, "steady within a visit", "not tested: fewer than nine steps a visit");
+  const std::string found = drifting == 0
+                                ? "no visit got faster or slower as it ran"
+                                : fmt::format("{} of {} visits changed speed as they ran, the most by a factor of {}",
+                                              drifting, visits, format_ratio(worst));
+  add(table, "steady within a visit", found, drifting * 10 > visits ? "bad" : "");
+}
+
+void add_disturbed(Table& table, const Analysis& analysis) {
+  std::set<std::string> reasons;
+  int disturbed = 0, visits = 0;
+  for (const Cell& cell : analysis.run.cells) {
+    for (const Visit& visit : cell.visits) {
+      ++visits;
+      if (!visit.disturbance.disturbed) continue;
+      ++disturbed;
+      if (!visit.disturbance.reason.empty() && reasons.size() < 3) reasons.insert(visit.disturbance.reason);
+    }
+  }
+  std::string text = disturbed == 0 ? "none" : fmt::format("{} of {}, kept and counted", disturbed, visits);
+  for (const std::string& reason : reasons) text += "; " + reason;
+  add(table, "disturbed visits", text, disturbed > 0 ? "bad" : "");
+}
+
+void add_overhead(Table& table, const Analysis& analysis) {
+  std::vector<double> overheads;
+  for (const Cell& cell : analysis.run.cells) {
+    if (cell.record.profiler_overhead) overheads.push_back(*cell.record.profiler_overhead);
+  }
+  if (overheads.empty()) return add(table, "profiler", "no profiled visit");
+  const auto [least, most] = std::minmax_element(overheads.begin(), overheads.end());
+  add(table, "profiler",
+      fmt::format("step times come from visits without it; with it steps took {} longer at the median ({} to {})",
+                  format_percent(median_of(overheads)), format_percent(*least), format_percent(*most)));
+}
+
+void add_verification(Table& table, const Analysis& analysis) {
+  const Run& run = analysis.run;
+  const auto good = cells_where(run, [](const Cell& cell) { return verified(cell.record); });
+  const auto pending =
+      cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::ok && !verified(cell.record); });
+  const auto failed = cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::unverified; });
+  std::string text = fmt::format(
+      "{} cells: loss and every parameter's gradient of step 1 held against the reference cell", good.size());
+  if (!failed.empty()) text += fmt::format("; outside the table and without a time: {}", labels(analysis, failed));
+  if (!pending.empty()) text += fmt::format("; not yet verified and without a time: {}", labels(analysis, pending));
+  add(table, "verified", text, failed.empty() && pending.empty() ? "" : "bad");
+  const auto widened = cells_where(run, [](const Cell& cell) { return cell.record.numerics.arithmetic == "widened"; });
+  add(table, "arithmetic",
+      widened.empty()
+          ? "native in every cell"
+          : fmt::format("widened in {}: stored narrow, computed in fp32; such times are not compared with native ones",
+                        labels(analysis, widened)));
+}
+
+// {"a": {"b": 1}} -> a.b = 1
+void flatten(Table& table, const std::string& key, const Json& value) {
+  if (value.is_object()) {
+    for (const auto& [name, inner] : value.items()) flatten(table, key.empty() ? name : key + "." + name, inner);
+  } else {
+    add(table, key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+}  // namespace
+
+Section trust_section(const Analysis& analysis) {
+  Section section{.id = "trust", .title = "How far to trust this"};
+  Table findings = facts_table("trust", "");
+  add_replication(findings, analysis.run);
+  add_noise(findings, analysis);
+  add_trends(findings, analysis);
+  add_disturbed(findings, analysis);
+  add_overhead(findings, analysis);
+  add_verification(findings, analysis);
+  section.blocks.push_back(block(std::move(findings)));
+  Table environment = facts_table("environment", "The machine and the program, as recorded when the run began.");
+  flatten(environment, "", analysis.run.environment);
+  if (!environment.rows.empty()) section.blocks.push_back(block(std::move(environment)));
+  if (analysis.best() != nullptr && !analysis.best()->record.repeat.empty()) {
+    section.blocks.push_back(code("Measure the recommended cell again", analysis.best()->record.repeat));
+  }
+  if (!analysis.run.matrix_text.empty())
+    section.blocks.push_back(code("The matrix of this run (matrix.toml)", analysis.run.matrix_text));
+  return section;
+}
+
+}  // namespace stepscope

@@ -1,0 +1,117 @@
+"""The golden cases: small models, each hard for one reason. A case is made from its name alone, so it never changes by accident."""
+import zlib
+
+import numpy as np
+
+IGNORED = -1
+
+
+class Case:
+    """One model and one batch. `set` holds what `stepscope step --set` is given, `batch` and `weights` numpy arrays."""
+
+    def __init__(self, name, why, sequence, batch, mask=("causal",), steps=0, **model):
+        self.name, self.why, self.sequence, self.batch_size, self.steps = name, why, sequence, batch, steps
+        self.model = {"layers": 2, **model, "mask": list(mask)}
+        self.random = np.random.default_rng(zlib.crc32(name.encode()))
+        self.weights = self._usual_weights()
+        self.batch = self._usual_batch()
+
+    def normal(self, shape, mean=0.0, deviation=1.0):
+        return (mean + deviation * self.random.standard_normal(shape)).astype(np.float32)
+
+    def _usual_weights(self):
+        """As the model starts, but with biases and norms that are not 0 and 1: a forgotten one must show."""
+        m = self.model
+        hidden, inner = m["hidden"], m["mlp_hidden"]
+        weights = {"embedding": self.normal((m["vocabulary"], hidden), deviation=0.6),
+                   "positions": self.normal((m["max_sequence"], hidden), deviation=0.3)}
+
+        def norm(name):
+            weights[name + ".scale"] = self.normal((hidden,), mean=1, deviation=0.2)
+            weights[name + ".bias"] = self.normal((hidden,), deviation=0.1)
+
+        def dense(name, inputs, outputs):
+            weights[name + ".weight"] = self.normal((inputs, outputs), deviation=inputs**-0.5)
+            weights[name + ".bias"] = self.normal((outputs,), deviation=0.1)
+
+        for layer in range(m["layers"]):
+            norm(f"blocks.{layer}.mlp.norm")
+            dense(f"blocks.{layer}.mlp.up", hidden, inner)
+            dense(f"blocks.{layer}.mlp.down", inner, hidden)
+            norm(f"blocks.{layer}.attention.norm")
+            dense(f"blocks.{layer}.attention.qkv", hidden, 3 * hidden)
+            dense(f"blocks.{layer}.attention.out", hidden, hidden)
+        norm("final_norm")
+        dense("head", hidden, m["vocabulary"])
+        return weights
+
+    def _usual_batch(self):
+        shape = (self.batch_size, self.sequence)
+        return {name: self.random.integers(self.model["vocabulary"], size=shape, dtype=np.int32)
+                for name in ("tokens", "targets")}
+
+    def ignore_targets(self, share):
+        self.batch["targets"][self.random.random(self.batch["targets"].shape) < share] = IGNORED
+
+    def scale_queries_and_keys(self, factor):
+        """Multiplies their weights and leaves the values' alone: scores grow by factor squared."""
+        hidden, heads = self.model["hidden"], self.model["heads"]
+        for layer in range(self.model["layers"]):
+            qkv = self.weights[f"blocks.{layer}.attention.qkv.weight"].reshape(hidden, heads, 3, hidden // heads)
+            qkv[:, :, :2] *= np.float32(factor)
+
+
+def peaked_softmax():
+    case = Case("peaked_softmax", "scores up to 46 apart: in a quarter of the rows one key has more than 0.99 of the weight",
+                sequence=12, batch=2, hidden=16, heads=2, mlp_hidden=24, vocabulary=23, max_sequence=12)
+    case.scale_queries_and_keys(3)
+    return case
+
+
+def random_norms():
+    case = Case("random_norms", "norm scales of both signs, large biases everywhere, S below max_sequence, ignored targets, odd widths",
+                sequence=9, batch=3, hidden=15, heads=3, mlp_hidden=31, vocabulary=17, max_sequence=14)
+    for name, value in case.weights.items():
+        if name.endswith(".scale"):
+            case.weights[name] = case.normal(value.shape, mean=0.3, deviation=1)
+        elif name.endswith(".bias"):
+            case.weights[name] = case.normal(value.shape, deviation=0.7)
+    case.ignore_targets(0.3)
+    return case
+
+
+def padding():
+    case = Case("padding", "lengths 13, 1, 6 and 0: keys past a length are hidden, targets there are ignored though the file names some",
+                sequence=13, batch=4, mask=("causal", "padding"), layers=1, hidden=24, heads=3, mlp_hidden=40,
+                vocabulary=37, max_sequence=16)
+    case.batch["lengths"] = np.array([13, 1, 6, 0], dtype=np.int32)
+    case.ignore_targets(0.1)
+    return case
+
+
+def custom_mask():
+    case = Case("custom_mask", "a mask for each sequence and head, combined with causal; some rows see no key, one sees one",
+                sequence=10, batch=2, layers=2, hidden=12, heads=2, mlp_hidden=20, vocabulary=19, max_sequence=11)
+    mask = (case.random.random((2, 2, 10, 10)) < 0.6).astype(np.uint8)
+    mask[0, 1, 4] = 0                     # nothing visible to this head's row
+    mask[1, :, 7] = 0                     # nor to any head of this row
+    mask[1, 0, 8] = np.arange(10) == 3    # a single key
+    case.batch["mask"] = mask
+    return case
+
+
+def shared_mask():
+    case = Case("shared_mask", "one [1, 1, S, S] mask without causal, combined with lengths: keys after the query are visible",
+                sequence=8, batch=3, mask=("padding",), layers=1, hidden=8, heads=1, mlp_hidden=12, vocabulary=11,
+                max_sequence=8)
+    case.batch["mask"] = (case.random.random((1, 1, 8, 8)) < 0.7).astype(np.uint8)
+    case.batch["lengths"] = np.array([8, 5, 2], dtype=np.int32)
+    return case
+
+
+def adam_steps():
+    return Case("adam_steps", "three steps of Adam on one batch with the tutorial's learning rates 0, 4e-5, 8e-5",
+                sequence=7, batch=2, steps=3, layers=1, hidden=16, heads=4, mlp_hidden=24, vocabulary=13, max_sequence=7)
+
+
+CASES = [peaked_softmax, random_norms, padding, custom_mask, shared_mask, adam_steps]

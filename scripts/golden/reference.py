@@ -1,0 +1,113 @@
+"""The model's loss and gradients in fp64 by PyTorch's autograd, written from its description and from nothing of stepscope's code.
+
+    weights = {"embedding": ..., "blocks.0.mlp.up.weight": ...}      # names, shapes and layouts as in `stepscope step --weights`
+    loss, logits, gradients = loss_and_gradients(case, weights, batch)
+
+The tutorial that the model comes from: UvA deep learning notebooks, "Single-GPU transformer" (Lippe 2024). Per block
+    x += down(gelu(up(norm(x))))      x += out(attention(qkv(norm(x))))      MLP first, pre-norm, every Dense with a bias
+then a final norm and an untied head. Dropout is 0 here. B sequences, S positions, H hidden, V vocabulary.
+"""
+import torch
+
+NORM_EPSILON = 1e-6
+IGNORED = -1
+
+
+def layer_norm(x, weights, name):
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + NORM_EPSILON) * weights[name + ".scale"] + weights[name + ".bias"]
+
+
+def dense(x, weights, name):
+    return x @ weights[name + ".weight"] + weights[name + ".bias"]  # weights are [inputs, outputs]
+
+
+def gelu(x):
+    return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+def visible_keys(case, batch):
+    """[B, heads, S, S], true where query i may see key j: every given mask combined by logical and."""
+    B, S = batch["tokens"].shape
+    visible = torch.ones(B, case["heads"], S, S, dtype=torch.bool)
+    if "causal" in case["mask"]:
+        visible &= torch.ones(S, S, dtype=torch.bool).tril()
+    if "lengths" in batch:
+        keys_within = torch.arange(S)[None, :] < batch["lengths"][:, None]
+        visible &= keys_within[:, None, None, :]
+    if "mask" in batch:
+        visible &= batch["mask"].bool()
+    return visible
+
+
+def attention(x, weights, name, heads, visible):
+    B, S, H = x.shape
+    head_dim = H // heads
+    packed = dense(x, weights, name + ".qkv").view(B, S, heads, 3 * head_dim)  # per head [q|k|v]
+    q, k, v = (part.transpose(1, 2) for part in packed.split(head_dim, dim=-1))  # each [B, heads, S, head_dim]
+    scores = (q * head_dim**-0.5) @ k.transpose(-1, -2)
+    # Hidden keys get the lowest finite score, so a row without any visible key would weigh all keys alike.
+    # The rule for such a row: attention gives zeros, and no gradient goes through it.
+    scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+    weighted = torch.softmax(scores, dim=-1) @ v
+    weighted = torch.where(visible.any(dim=-1, keepdim=True), weighted, torch.zeros_like(weighted))
+    return dense(weighted.transpose(1, 2).reshape(B, S, H), weights, name + ".out")
+
+
+def forward(case, weights, batch):
+    """Logits [B, S, V]. Only the first S rows of the learned positions are used."""
+    tokens = batch["tokens"].long()
+    visible = visible_keys(case, batch)
+    x = weights["embedding"][tokens] + weights["positions"][: tokens.shape[1]]
+    for layer in range(case["layers"]):
+        block = f"blocks.{layer}"
+        hidden = gelu(dense(layer_norm(x, weights, block + ".mlp.norm"), weights, block + ".mlp.up"))
+        x = x + dense(hidden, weights, block + ".mlp.down")
+        normed = layer_norm(x, weights, block + ".attention.norm")
+        x = x + attention(normed, weights, block + ".attention", case["heads"], visible)
+    return dense(layer_norm(x, weights, "final_norm"), weights, "head")
+
+
+def counted_targets(batch):
+    """Targets with -1 where nothing is to be predicted: positions past a sequence's length count as ignored."""
+    targets = batch["targets"].long()
+    if "lengths" in batch:
+        within = torch.arange(targets.shape[1])[None, :] < batch["lengths"][:, None]
+        targets = torch.where(within, targets, torch.full_like(targets, IGNORED))
+    return targets
+
+
+def loss_and_gradients(case, weights, batch, dtype=torch.float64):
+    """The sum over counted targets divided by their number, the logits, and d loss / d weight by name."""
+    leaves = {name: value.to(dtype).requires_grad_() for name, value in weights.items()}
+    logits = forward(case, leaves, batch)
+    targets = counted_targets(batch)
+    counted = targets != IGNORED
+    log_probabilities = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+    picked = log_probabilities.gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    loss = -(picked * counted).sum() / counted.sum()
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return loss.detach(), logits.detach(), dict(zip(leaves, gradients))
+
+
+def tutorial_learning_rate(update, peak=4e-4):
+    """A linear rise over ten updates from 0, then 0.99 an update."""
+    return peak * update / 10 if update < 10 else peak * 0.99 ** (update - 10)
+
+
+def adam(case, weights, batch, steps, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """The weights in fp64 after some steps on the same batch, with bias correction and the tutorial's learning rate."""
+    weights = {name: value.double() for name, value in weights.items()}
+    first = {name: torch.zeros_like(value) for name, value in weights.items()}
+    second = {name: torch.zeros_like(value) for name, value in weights.items()}
+    for update in range(steps):
+        _, _, gradients = loss_and_gradients(case, weights, batch)
+        for name, gradient in gradients.items():
+            first[name] = beta1 * first[name] + (1 - beta1) * gradient
+            second[name] = beta2 * second[name] + (1 - beta2) * gradient**2
+            corrected_first = first[name] / (1 - beta1 ** (update + 1))
+            corrected_second = second[name] / (1 - beta2 ** (update + 1))
+            step = corrected_first / (corrected_second.sqrt() + epsilon)
+            weights[name] = (weights[name] - tutorial_learning_rate(update) * step).detach()
+    return weights

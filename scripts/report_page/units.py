@@ -1,0 +1,31 @@
+"""Units of axes: the only scaling that is done here."""
+
+KIB = 1024
+
+
+class Unit:
+    def __init__(self, scale, name, decimals):
+        self.scale, self.name, self.decimals = scale, name, decimals
+
+    def text(self, value):
+        return f"{value / self.scale:.{self.decimals}f}".replace("-", "−")
+
+
+def _unit(largest, steps):
+    for scale, name in steps:
+        if largest >= scale:
+            size = largest / scale
+            return Unit(scale, name, 0 if size >= 100 else 1 if size >= 10 else 2)
+    return Unit(1, steps[-1][1], 0)
+
+
+def bytes_unit(largest):
+    return _unit(largest, [(KIB**3, "GiB"), (KIB**2, "MiB"), (KIB, "KiB"), (1, "B")])
+
+
+def time_unit(largest_ns):
+    return _unit(largest_ns, [(1e10, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")])
+
+
+def tokens_unit(largest):
+    return _unit(largest, [(1e6, "million tokens"), (1e3, "thousand tokens"), (1, "tokens")])

@@ -1,0 +1,352 @@
+#include "tests/support/operation_cases.h"
+
+#include <cmath>
+#include <random>
+
+#include "model/base/half.h"
+#include "model/operations/adam/adam.h"
+#include "model/operations/attention/attention.h"
+#include "model/operations/cast/cast.h"
+#include "model/operations/count_tokens/count_tokens.h"
+#include "model/operations/cross_entropy/cross_entropy.h"
+#include "model/operations/dropout_add/dropout_add.h"
+#include "model/operations/embedding/embedding.h"
+#include "model/operations/gelu/gelu.h"
+#include "model/operations/gradient_norm/gradient_norm.h"
+#include "model/operations/layer_norm/layer_norm.h"
+#include "model/operations/linear/linear.h"
+#include "model/operations/materialised_attention/materialised_attention.h"
+#include "model/program/add.h"
+#include "model/program/gradient.h"
+#include "tests/support/test_kinds.h"
+
+namespace stepscope::testing {
+
+namespace {
+
+DType master_of(DType compute) { return compute == DType::fp64 ? DType::fp64 : DType::fp32; }
+
+double exact_in_bf16(double x) { return static_cast<double>(to_float(to_bf16(static_cast<float>(x)))); }
+
+Shape with_first(const Shape& shape, std::int64_t first) {
+  switch (shape.rank()) {
+    case 1: return {first};
+    case 2: return {first, shape[1]};
+    case 3: return {first, shape[1], shape[2]};
+    default: return {first, shape[1], shape[2], shape[3]};
+  }
+}
+
+}  // namespace
+
+CaseBuilder::CaseBuilder(DType compute, int micro_steps)
+    : b(compute, master_of(compute)), micro_steps_(micro_steps), draws_(0) {}
+
+std::vector<double> CaseBuilder::random(std::int64_t count, double mean, double deviation) {
+  std::mt19937_64 engine(++draws_);
+  std::normal_distribution<double> normal(mean, deviation);
+  std::vector<double> numbers(static_cast<std::size_t>(count));
+  for (double& x : numbers) x = exact_in_bf16(normal(engine));
+  return numbers;
+}
+
+Operand CaseBuilder::share(StateId state) const {
+  Operand operand = b.operand(state);
+  const Shape all = operand.view.shape;
+  operand.view.shape = with_first(all, all[0] / micro_steps_);
+  operand.view.micro_stride = operand.view.shape.elements();
+  return operand;
+}
+
+Operand CaseBuilder::activation(const std::string& name, const Shape& shape, double mean, double deviation) {
+  const Operand state = parameter(name, shape, Builder::Use::exact, mean, deviation);
+  return b.operand(given(b, share(state.state()), b.compute()));
+}
+
+Operand CaseBuilder::wide_activation(const std::string& name, const Shape& shape, double mean, double deviation) {
+  const Operand state = parameter(name, shape, Builder::Use::exact, mean, deviation);
+  return b.operand(given(b, share(state.state()), b.statistic()));
+}
+
+Operand CaseBuilder::parameter(const std::string& name, const Shape& shape, Builder::Use use, double mean,
+                               double deviation) {
+  contents_[name] = random(shape.elements(), mean, deviation);
+  return b.parameter(name, shape, {}, use);
+}
+
+Operand CaseBuilder::integers(const std::string& name, const Shape& shape, std::vector<double> numbers) {
+  contents_[name] = std::move(numbers);
+  return share(b.batch_state(name, {DType::int32, shape}));
+}
+
+Operand CaseBuilder::whole_integers(const std::string& name) const { return b.operand(b.program().find_state(name)); }
+
+Operand CaseBuilder::mask(const Shape& shape, double visible, int hidden_row) {
+  std::mt19937_64 engine(++draws_);
+  std::bernoulli_distribution coin(visible);
+  std::vector<double> numbers(static_cast<std::size_t>(shape.elements()));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i) / shape[3] % shape[2];
+    numbers[i] = row != hidden_row && coin(engine) ? 1 : 0;
+  }
+  contents_["mask"] = std::move(numbers);
+  const StateId state = b.batch_state("mask", {DType::u8, shape});
+  return shape[0] == 1 ? b.operand(state) : share(state);
+}
+
+StateId CaseBuilder::state(const std::string& name, StateKind kind, const Shape& shape, std::vector<double> numbers,
+                           StateId master) {
+  contents_[name] = std::move(numbers);
+  extra_states_.push_back({name, {b.master(), shape}, kind, {0}, master, {}});
+  return {static_cast<int>(b.program().states.size() + extra_states_.size()) - 1};
+}
+
+void CaseBuilder::project(const std::vector<ValueId>& outputs) {
+  std::vector<Operand> ys, weights;
+  for (const ValueId y : outputs) {
+    const Shape local = b.program().value(y).type.shape;
+    const Shape all = with_first(local, local[0] * micro_steps_);
+    const std::string name = "weights" + std::to_string(weights.size());
+    contents_[name] = random(all.elements(), 0, 1);
+    weights.push_back(share(b.batch_state(name, {DType::fp64, all})));
+    ys.push_back(b.operand(y));
+  }
+  loss_ = testing::project(b, ys, weights);
+}
+
+void CaseBuilder::update(const OperationKind& kind, const Attributes& attributes, std::vector<Operand> ins,
+                         std::vector<Write> writes) {
+  updates_.push_back({.kind = &kind,
+                      .attributes = attributes,
+                      .ins = std::move(ins),
+                      .outs = {},
+                      .writes = std::move(writes),
+                      .site = {0},
+                      .phase = Phase::update,
+                      .section = Section::update});
+}
+
+CaseProgram CaseBuilder::finish() && {
+  cast_copies(b);
+  b.set_batch(micro_steps_, 1, micro_steps_);
+  Program forward = std::move(b).finish(loss_, {});
+  if (loss_.index >= 0) return {differentiate(forward, keepable(forward)), std::move(contents_)};
+  forward.states.insert(forward.states.end(), extra_states_.begin(), extra_states_.end());
+  forward.operations.insert(forward.operations.end(), updates_.begin(), updates_.end());
+  return {std::move(forward), std::move(contents_)};
+}
+
+CaseProgram OperationCase::make(DType compute, int micro) const {
+  CaseBuilder c(compute, micro);
+  build(c);
+  return std::move(c).finish();
+}
+
+namespace {
+
+using Use = Builder::Use;
+
+std::string named(const std::string& kind, std::initializer_list<std::int64_t> sizes) {
+  std::string name = kind;
+  for (const std::int64_t size : sizes) name += (name.size() == kind.size() ? "_" : "x") + std::to_string(size);
+  return name;
+}
+
+std::vector<double> counting_tokens(std::int64_t count, std::int64_t vocabulary) {  // with repeats, and tokens left out
+  std::vector<double> tokens(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i)
+    tokens[static_cast<std::size_t>(i)] = static_cast<double>(i * i * 7 % vocabulary);
+  return tokens;
+}
+
+OperationCase embedding_case(std::int64_t batch, std::int64_t sequence, std::int64_t longest, std::int64_t vocabulary,
+                             std::int64_t features) {
+  return {
+      named("embedding", {batch, sequence, vocabulary, features}), 2, true, [=](CaseBuilder& c) {
+        const Operand tokens = c.integers("tokens", {batch, sequence}, counting_tokens(batch * sequence, vocabulary));
+        const Operand table = c.parameter("table", {vocabulary, features}, Use::exact);
+        Operand positions = c.parameter("positions", {longest, features}, Use::exact);
+        positions.view.shape = {sequence, features};
+        c.project({embedding(c.b, tokens, table, positions)});
+      }};
+}
+
+OperationCase linear_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out,
+                          bool wide_output) {
+  return {named(wide_output ? "linear_to_wide" : "linear", {batch, sequence, in, out}), 2, false, [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, in});
+            const double deviation = 1 / std::sqrt(static_cast<double>(in));
+            const Operand weight = c.parameter("weight", {in, out}, Use::multiplied, 0, deviation);
+            const Operand bias = c.parameter("bias", {out}, Use::multiplied);
+            c.project({linear(c.b, x, weight, bias, wide_output ? c.b.statistic() : c.b.compute())});
+          }};
+}
+
+// `twice`: x is read a second time, so that the gradient it already has is added in.
+OperationCase layer_norm_case(std::int64_t batch, std::int64_t sequence, std::int64_t features, bool twice) {
+  return {named(twice ? "layer_norm_of_a_residual" : "layer_norm", {batch, sequence, features}), batch % 2 == 0 ? 2 : 1,
+          true, [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, features}, 3, 2);
+            const Operand scale = c.parameter("scale", {features}, Use::exact, 1, 0.25);
+            const Operand bias = c.parameter("bias", {features}, Use::exact);
+            const ValueId y = layer_norm(c.b, x, scale, bias, 1e-6);
+            c.project(twice ? std::vector{y, x.value()} : std::vector{y});
+          }};
+}
+
+OperationCase gelu_case(std::int64_t batch, std::int64_t sequence, std::int64_t features) {
+  return {named("gelu", {batch, sequence, features}), 2, true, [=](CaseBuilder& c) {
+            c.project({gelu(c.b, c.activation("u", {batch, sequence, features}, 0, 2))});
+          }};
+}
+
+OperationCase dropout_case(std::int64_t batch, std::int64_t sequence, std::int64_t features, double rate) {
+  return {named(rate > 0 ? "dropout_add" : "dropout_add_of_rate_0", {batch, sequence, features}), 2, true,
+          [=](CaseBuilder& c) {
+            const Operand branch = c.activation("branch", {batch, sequence, features});
+            const Operand residual = c.activation("residual", {batch, sequence, features});
+            c.project({dropout_add(c.b, branch, residual, rate)});
+          }};
+}
+
+OperationCase add_case(std::int64_t batch, std::int64_t sequence, std::int64_t features) {
+  return {named("add", {batch, sequence, features}), 2, true, [=](CaseBuilder& c) {
+            const Operand a = c.activation("a", {batch, sequence, features}),
+                          d = c.activation("b", {batch, sequence, features});
+            c.project({c.b.emit(add_kind, {}, {a, d})[0]});
+          }};
+}
+
+// ignored: every so manieth target does not count; 1 = none does.
+OperationCase cross_entropy_case(std::int64_t batch, std::int64_t sequence, std::int64_t vocabulary,
+                                 std::int64_t ignored) {
+  return {named(ignored == 1 ? "cross_entropy_without_targets" : "cross_entropy", {batch, sequence, vocabulary}), 2,
+          true, [=](CaseBuilder& c) {
+            std::vector<double> numbers = counting_tokens(batch * sequence, vocabulary);
+            for (std::size_t i = 0; i < numbers.size(); i += static_cast<std::size_t>(ignored)) numbers[i] = -1;
+            const Operand targets = c.integers("targets", {batch, sequence}, std::move(numbers));
+            count_tokens(c.b, c.whole_integers("targets"));
+            const Operand logits = c.wide_activation("logits", {batch, sequence, vocabulary}, 0, 3);
+            c.loss(cross_entropy(c.b, logits, targets));
+          }};
+}
+
+struct Masking {
+  const char* name;
+  bool causal, padding;
+  int custom;  // 0 none, 1 shared [1, 1, S, S], 2 one for each row and head
+};
+
+OperationCase attention_case(bool materialised, const Masking& masking, std::int64_t batch, std::int64_t sequence,
+                             std::int64_t heads, std::int64_t width) {
+  const std::string kind = materialised ? "materialised_attention" : "attention";
+  return {named(kind + "_" + masking.name, {batch, sequence, heads, width}), 2, true, [=](CaseBuilder& c) {
+            const std::int64_t packed = 3 * heads * width;
+            const Operand qkv = c.activation("qkv", {batch, sequence, packed});
+            AttentionOperands operands;
+            for (Operand* part : {&operands.q, &operands.k, &operands.v}) {
+              *part = qkv;
+              part->view = {.offset = (part == &operands.q   ? 0
+                                       : part == &operands.k ? 1
+                                                             : 2) *
+                                      width,
+                            .shape = {qkv.view.shape[0], sequence, heads, width},
+                            .strides = {sequence * packed, packed, 3 * width, 1},
+                            .micro_stride = 0};
+            }
+            if (masking.padding) {  // from the full length down to none
+              std::vector<double> lengths(static_cast<std::size_t>(batch));
+              for (std::int64_t row = 0; row < batch; ++row)
+                lengths[static_cast<std::size_t>(row)] = static_cast<double>(sequence - row * sequence / (batch - 1));
+              operands.lengths = c.integers("lengths", {batch}, std::move(lengths));
+            }
+            if (masking.custom > 0)
+              operands.mask = c.mask(
+                  masking.custom == 1 ? Shape{1, 1, sequence, sequence} : Shape{batch, heads, sequence, sequence}, 0.6,
+                  1);
+            const double scale = 1 / std::sqrt(static_cast<double>(width));
+            c.project({materialised ? materialised_attention(c.b, operands, masking.causal, scale)
+                                    : attention(c.b, operands, masking.causal, scale)});
+          }};
+}
+
+OperationCase update_case(const std::string& name, std::vector<Shape> shapes, double clip) {
+  return {name, 1, true, [=](CaseBuilder& c) {
+            std::vector<Operand> ins{c.b.control()};
+            std::vector<Write> writes;
+            std::vector<StateId> parameters;
+            for (std::size_t i = 0; i < shapes.size(); ++i)
+              parameters.push_back(c.parameter("p" + std::to_string(i), shapes[i], Use::exact).state());
+            for (std::size_t i = 0; i < shapes.size(); ++i) {
+              const std::string id = std::to_string(i);
+              const std::int64_t n = shapes[i].elements();
+              const StateId g = c.state("g" + id, StateKind::gradient, shapes[i], c.random(n, 0, 1), parameters[i]);
+              const StateId m = c.state("m" + id, StateKind::moment, shapes[i], c.random(n, 0, 0.1), parameters[i]);
+              std::vector<double> squares = c.random(n, 0, 0.1);
+              for (double& v : squares) v = std::abs(v);
+              const StateId v = c.state("v" + id, StateKind::moment, shapes[i], std::move(squares), parameters[i]);
+              ins.push_back({Operand::Of::state, g.index, whole_view(shapes[i])});
+              for (const StateId state : {parameters[i], m, v}) writes.push_back({state, Accumulate::no});
+            }
+            c.update(gradient_norm_kind, {.clip = clip}, ins, {{c.b.program().results, Accumulate::no}});
+            ins.push_back(c.b.results());
+            c.update(adam_kind, {.epsilon = 1e-8, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.125}, ins, writes);
+          }};
+}
+
+std::vector<OperationCase> make_cases() {
+  std::vector<OperationCase> cases{
+      embedding_case(2, 1, 1, 1, 1),
+      embedding_case(4, 3, 5, 11, 7),  // fewer positions than the longest sequence, repeated and absent tokens
+      embedding_case(4, 40, 64, 100, 200),  // several blocks of features, several tasks
+      linear_case(2, 1, 1, 1, false),
+      linear_case(4, 5, 7, 3, false),
+      linear_case(4, 5, 7, 3, true),
+      linear_case(4, 75, 96, 130, false),  // several tiles
+      layer_norm_case(1, 1, 2, false),
+      layer_norm_case(2, 3, 7, false),
+      layer_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
+      layer_norm_case(2, 130, 96, true),  // several partial sums
+      gelu_case(2, 1, 1),
+      gelu_case(2, 3, 7),
+      gelu_case(2, 70, 301),  // several tasks
+      dropout_case(2, 1, 1, 0.5),
+      dropout_case(4, 3, 37, 0.25),
+      dropout_case(4, 60, 132, 0.1),  // several packs of random words, several tasks
+      dropout_case(2, 3, 7, 0),
+      add_case(2, 3, 7),
+      add_case(2, 70, 301),
+      cross_entropy_case(2, 1, 1, 2),
+      cross_entropy_case(4, 3, 7, 5),
+      cross_entropy_case(2, 9, 2500, 4),  // several blocks of columns, several tasks
+      cross_entropy_case(2, 3, 7, 1),
+      update_case("update_without_clipping", {{1}, {3, 7}}, 0),
+      update_case("update_with_clipping", {{150, 301}, {37}}, 1.5),
+  };
+  const Masking maskings[] = {{"unmasked", false, false, 0},      {"causal", true, false, 0},
+                              {"padding", false, true, 0},        {"custom", false, false, 2},
+                              {"shared_custom", false, false, 1}, {"causal_padding", true, true, 0},
+                              {"all_masks", true, true, 2}};
+  for (const bool materialised : {false, true}) {
+    for (const Masking& masking : maskings) cases.push_back(attention_case(materialised, masking, 4, 5, 2, 3));
+    cases.push_back(attention_case(materialised, maskings[1], 2, 1, 1, 1));
+    cases.push_back(attention_case(materialised, maskings[5], 2, 150, 2, 16));  // several blocks of queries and keys
+  }
+  return cases;
+}
+
+}  // namespace
+
+const std::vector<OperationCase>& operation_cases() {
+  static const std::vector<OperationCase> cases = make_cases();
+  return cases;
+}
+
+std::vector<OperationCase> operation_cases_where(bool (OperationCase::*holds)() const) {
+  std::vector<OperationCase> chosen;
+  for (const OperationCase& c : operation_cases())
+    if ((c.*holds)()) chosen.push_back(c);
+  return chosen;
+}
+
+}  // namespace stepscope::testing
