@@ -61,7 +61,7 @@ LogRatios difference(const LogRatios& a, const LogRatios& b) {
   return result;
 }
 
-void summarise(Technique& technique) {
+void summarise(TechniqueEffect& technique) {
   std::vector<LogRatios> by_pair;
   std::vector<std::size_t> timed;  // indices of effects with a time
   double log_memory = 0;
@@ -161,8 +161,8 @@ std::vector<const Cell*> frontier_of(const Run& run, const Cell& baseline) {
   return frontier;
 }
 
-std::vector<Technique> techniques_of(const Run& run, const Names& names, const Cell& baseline) {
-  std::vector<Technique> techniques;
+std::vector<TechniqueEffect> techniques_of(const Run& run, const Names& names, const Cell& baseline) {
+  std::vector<TechniqueEffect> techniques;
   for (const std::string& axis : names.varying_axes()) {
     const Json from = value_of(baseline.record, axis);
     std::map<std::string, const Cell*> without;  // by what is held
@@ -170,7 +170,7 @@ std::vector<Technique> techniques_of(const Run& run, const Names& names, const C
       if (has_time(cell.record) && value_of(cell.record, axis) == from)
         without.emplace(others(cell.record, axis), &cell);
     }
-    std::vector<std::pair<Json, Technique>> by_value;
+    std::vector<std::pair<Json, TechniqueEffect>> by_value;
     for (const Cell& cell : run.cells) {
       const Json to = value_of(cell.record, axis);
       const auto partner = without.find(others(cell.record, axis));

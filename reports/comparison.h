@@ -39,7 +39,7 @@ struct Effect {  // of one value of one axis against the baseline's value, every
   double memory = 1;  // ratio of peak bytes
 };
 
-struct Technique {
+struct TechniqueEffect {
   std::string axis = {}, from = {}, to = {};  // short values
   std::vector<Effect> effects = {};
   std::optional<Interval> time = {};  // the mean effect: averaged over the pairs within each round, then over rounds
@@ -48,7 +48,7 @@ struct Technique {
   // Two pairs differ beyond chance and by more than 2 %: the effect depends on what is held. Indices into effects: least and most.
   std::optional<std::pair<std::size_t, std::size_t>> interaction = {};
 };
-[[nodiscard]] std::vector<Technique> techniques_of(const Run& run, const Names& names, const Cell& baseline);
+[[nodiscard]] std::vector<TechniqueEffect> techniques_of(const Run& run, const Names& names, const Cell& baseline);
 
 // Milliseconds of a step paid for a GiB that checkpointing freed, against the cell that is equal but keeps everything. Nothing where
 // there is no such cell or no byte was freed.

@@ -1,5 +1,5 @@
 // A report as data: sections of blocks. Writers (Markdown, JSON, the page of scripts/report) show blocks and compute nothing.
-//     Section section{.id = "cells", .title = "All cells"};
+//     ReportSection section{.id = "cells", .title = "All cells"};
 //     section.blocks.push_back(paragraph("19 cells, 16 measured."));   section.blocks.push_back(block(std::move(table)));
 // Texts are UTF-8, already in units; `sort` is the number behind a text, in ns, bytes or 1.
 #pragma once
@@ -60,7 +60,7 @@ struct Block {
 [[nodiscard]] Block block(Table table);
 [[nodiscard]] Block block(Figure figure);
 
-struct Section {
+struct ReportSection {
   std::string id = {}, title = {};
   std::vector<Block> blocks = {};
 };
@@ -70,7 +70,7 @@ struct Report {
   std::string sentence = {};  // the answer
   bool simulated = false;  // printed across the page
   std::vector<std::pair<std::string, std::string>> facts = {};  // the head of the page: model, machine, cells
-  std::vector<Section> sections = {};
+  std::vector<ReportSection> sections = {};
 };
 
 [[nodiscard]] std::string csv_of(const std::vector<std::string>& columns,

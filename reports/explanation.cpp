@@ -102,7 +102,7 @@ std::optional<Explanation> explain(const Cell& a, const Cell& b) {
   return explanation;
 }
 
-std::vector<Step> grouped(const Explanation& explanation, std::size_t at_most) {
+std::vector<WaterfallStep> grouped(const Explanation& explanation, std::size_t at_most) {
   std::map<std::string, double> sums;
   for (const Contribution& contribution : explanation.contributions) {
     const std::string name = contribution.phase.empty()
@@ -110,12 +110,13 @@ std::vector<Step> grouped(const Explanation& explanation, std::size_t at_most) {
                                  : fmt::format("{} {}", contribution.phase, contribution.operation);
     sums[name] += contribution.difference_ns();
   }
-  std::vector<Step> steps;
+  std::vector<WaterfallStep> steps;
   for (const auto& [name, difference] : sums) steps.push_back({name, difference});
-  std::stable_sort(steps.begin(), steps.end(),
-                   [](const Step& a, const Step& b) { return std::abs(a.difference_ns) > std::abs(b.difference_ns); });
+  std::stable_sort(steps.begin(), steps.end(), [](const WaterfallStep& a, const WaterfallStep& b) {
+    return std::abs(a.difference_ns) > std::abs(b.difference_ns);
+  });
   if (steps.size() > at_most) {
-    Step rest{fmt::format("{} smaller", steps.size() - at_most + 1), 0};
+    WaterfallStep rest{fmt::format("{} smaller", steps.size() - at_most + 1), 0};
     for (std::size_t i = at_most - 1; i < steps.size(); ++i) rest.difference_ns += steps[i].difference_ns;
     steps.resize(at_most - 1);
     steps.push_back(rest);

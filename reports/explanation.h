@@ -42,10 +42,10 @@ struct Explanation {
 [[nodiscard]] std::optional<Explanation> explain(const Cell& a, const Cell& b);
 
 // Contributions under a coarser key ("recompute linear"), in the order of their size, the small ones as one ("17 smaller"). Sums stay.
-struct Step {
+struct WaterfallStep {
   std::string name = {};
   double difference_ns = 0;
 };
-[[nodiscard]] std::vector<Step> grouped(const Explanation& explanation, std::size_t at_most);
+[[nodiscard]] std::vector<WaterfallStep> grouped(const Explanation& explanation, std::size_t at_most);
 
 }  // namespace stepscope

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t fewest_points = 3;
 constexpr std::size_t most_labels = 24;
+constexpr std::size_t most_curves = 8;
 
 std::string flag(bool value) { return value ? "1" : "0"; }
 std::string whole(std::int64_t value) { return std::to_string(value); }
@@ -41,6 +42,24 @@ std::vector<const Cell*> compared_cells(const Analysis& analysis) {
     if (cell != nullptr && !contains(cells, cell)) cells.push_back(cell);
   }
   return cells;
+}
+
+bool would_run(Outcome outcome) {
+  return outcome != Outcome::does_not_fit && outcome != Outcome::skipped && outcome != Outcome::unsupported;
+}
+
+// Which points carry a name: all of a small matrix; of a large one the reference, the recommended cell and a few along the frontier.
+std::set<const Cell*> named_points(const Analysis& analysis, std::size_t points) {
+  std::set<const Cell*> named{analysis.baseline(), analysis.best()};
+  if (points <= most_labels) {
+    for (const Cell& cell : analysis.run.cells) named.insert(&cell);
+    return named;
+  }
+  const std::vector<const Cell*>& frontier = analysis.answer.frontier;
+  const std::size_t count = std::min<std::size_t>(frontier.size(), 6);
+  for (std::size_t i = 0; i < count; ++i)
+    named.insert(frontier[count == 1 ? 0 : i * (frontier.size() - 1) / (count - 1)]);
+  return named;
 }
 
 const MemoryTimeline* timeline_of(const Cell& cell) {
@@ -94,21 +113,28 @@ std::optional<Figure> time_memory_figure(const Analysis& analysis) {
   const auto timed = [](const Cell& cell) { return has_time(cell.record); };
   const auto points =
       static_cast<std::size_t>(std::count_if(analysis.run.cells.begin(), analysis.run.cells.end(), timed));
+  const std::set<const Cell*> named = named_points(analysis, points);
+  std::int64_t least = 0, most = 0;
   for (const Cell& cell : analysis.run.cells) {
     if (!timed(cell)) continue;
     const Record& record = cell.record;
+    least = least == 0 ? peak_bytes(record) : std::min(least, peak_bytes(record));
+    most = std::max(most, peak_bytes(record));
     const double per = analysis.same_tokens() ? 1 : static_cast<double>(record.tokens_per_step);
     const bool frontier = contains(analysis.answer.frontier, &cell), reference = &cell == analysis.baseline();
     figure.rows.push_back({record.id, analysis.names.label(record), precision_of(record), whole(peak_bytes(record)),
                            raw(record.step_time_ns->median / per), optional_raw(record.step_time_ns->low, per),
                            optional_raw(record.step_time_ns->high, per), flag(frontier), flag(reference),
-                           flag(&cell == analysis.best()), flag(points <= most_labels || frontier || reference),
-                           record.numerics.arithmetic});
+                           flag(&cell == analysis.best()), flag(named.contains(&cell)), record.numerics.arithmetic});
+  }
+  for (const Fit& fit : analysis.answer.fits) {  // vertical lines, where they fall among the points
+    if (fit.bytes < least || fit.bytes > most) continue;
+    figure.rows.push_back({"", fit.size, "budget", whole(fit.bytes), "", "", "", "0", "0", "0", "1", ""});
   }
   return unless_too_small(std::move(figure), points);
 }
 
-std::optional<Figure> techniques_figure(const std::vector<Technique>& techniques) {
+std::optional<Figure> techniques_figure(const std::vector<TechniqueEffect>& techniques) {
   Figure figure{.name = "techniques",
                 .title = "What each technique costs and buys",
                 .caption =
@@ -118,7 +144,7 @@ std::optional<Figure> techniques_figure(const std::vector<Technique>& techniques
                 .labels = {{"x", "change of step time"}, {"x2", "change of peak memory"}},
                 .columns = {"axis", "change", "held", "kind", "time_ratio", "time_low", "time_high", "memory_ratio"}};
   std::size_t points = 0;
-  for (const Technique& technique : techniques) {
+  for (const TechniqueEffect& technique : techniques) {
     const std::string change = fmt::format("{} → {}", technique.from, technique.to);
     const auto add = [&](const std::string& held, const char* kind, const std::optional<Interval>& time,
                          double memory) {
@@ -136,13 +162,13 @@ std::optional<Figure> memory_categories_figure(const Analysis& analysis) {
   Figure figure{
       .name = "memory_categories",
       .title = "What the memory holds at its peak",
-      .caption = "Bytes of a whole step by category, as planned. Cells that do not fit are in the table only.",
+      .caption = "Bytes of a whole step by category, as planned. Cells that cannot run here are in the table only.",
       .labels = {{"x", "bytes at the peak"}},
       .columns = {"cell", "label", "category", "start_bytes", "bytes", "total_bytes"}};
   std::size_t cells = 0;
   for (const Cell* cell : analysis.shown) {
     const Bytes& bytes = cell->record.bytes;
-    if (bytes.by_category.empty() || cell->record.outcome == Outcome::does_not_fit) continue;
+    if (bytes.by_category.empty() || !would_run(cell->record.outcome)) continue;
     ++cells;
     std::int64_t start = 0;
     for (const auto& [category, size] : bytes.by_category) {
@@ -258,7 +284,7 @@ std::optional<Figure> difference_figure(const Analysis& analysis, const Explanat
       .columns = {"name", "kind", "start_ns", "end_ns", "difference_ns"}};
   double at = from.step_time_ns->median;
   figure.rows.push_back({analysis.names.label(from), "total", "0", raw(at), raw(at)});
-  for (const Step& step : grouped(explanation, 10)) {
+  for (const WaterfallStep& step : grouped(explanation, 10)) {
     figure.rows.push_back({step.name, "contribution", raw(at), raw(at + step.difference_ns), raw(step.difference_ns)});
     at += step.difference_ns;
   }
@@ -280,10 +306,12 @@ std::optional<Figure> learning_figure(const Analysis& analysis) {
           "the curve; points: validation.",
       .labels = {{"y", "loss (nats a token)"}, {"x", "tokens read"}, {"x2", "time"}},
       .columns = {"cell", "label", "precision", "kind", "step", "tokens", "elapsed_ns", "loss", "smoothed_loss"}};
-  std::size_t points = 0;
+  std::size_t points = 0, curves = 0, others = 0;
   for (const Cell& cell : analysis.run.cells) {
     const Visit* visit = learning_visit(cell);
     if (visit == nullptr) continue;
+    ++curves;
+    if (&cell != analysis.baseline() && &cell != analysis.best() && ++others > most_curves - 2) continue;
     const std::vector<double> means = smoothed(visit->losses);
     const auto add = [&](const char* kind, const LossPoint& point, const std::string& mean) {
       figure.rows.push_back({cell.record.id, analysis.names.label(cell.record), precision_of(cell.record), kind,
@@ -294,6 +322,9 @@ std::optional<Figure> learning_figure(const Analysis& analysis) {
     for (const LossPoint& point : visit->validation_losses) add("validation", point, "");
     points = std::max(points, visit->losses.size());
   }
+  if (others > most_curves - 2)
+    figure.caption +=
+        fmt::format(" {} of {} curves are drawn; all are in the table.", curves - others + most_curves - 2, curves);
   return unless_too_small(std::move(figure), points);
 }
 

@@ -14,7 +14,7 @@ inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recomp
 [[nodiscard]] const Visit* learning_visit(const Cell& cell);  // the first good one with a curve; none: null
 
 [[nodiscard]] std::optional<Figure> time_memory_figure(const Analysis& analysis);
-[[nodiscard]] std::optional<Figure> techniques_figure(const std::vector<Technique>& techniques);
+[[nodiscard]] std::optional<Figure> techniques_figure(const std::vector<TechniqueEffect>& techniques);
 [[nodiscard]] std::optional<Figure> memory_categories_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> memory_timeline_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> time_phases_figure(const Analysis& analysis);

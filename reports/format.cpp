@@ -23,7 +23,7 @@ Unit made(double largest, double scale, const char* name) {
 
 Unit time_unit(double largest_ns) {
   const double size = std::abs(largest_ns);
-  if (size >= 10e9) return made(size, 1e9, "s");
+  if (size >= 1e9) return made(size, 1e9, "s");
   if (size >= 1e6) return made(size, 1e6, "ms");
   return size >= 1e3 ? made(size, 1e3, "µs") : Unit{1, "ns", 0};
 }
@@ -36,7 +36,11 @@ Unit bytes_unit(double largest_bytes) {
   return size >= kib ? made(size, kib, "KiB") : Unit{1, "B", 0};
 }
 
-std::string in(const Unit& unit, double value) { return fmt::format("{:.{}f}", value / unit.scale, unit.decimals); }
+std::string in(const Unit& unit, double value) {
+  const std::string digits = fmt::format("{:.{}f}", std::abs(value) / unit.scale, unit.decimals);
+  const bool negative = value < 0 && digits.find_first_not_of("0.") != std::string::npos;  // no "−0.0"
+  return (negative ? "−" : "") + digits;
+}
 std::string with(const Unit& unit, double value) { return in(unit, value) + " " + unit.name; }
 std::string format_time(double ns) { return with(time_unit(ns), ns); }
 std::string format_bytes(double bytes) { return with(bytes_unit(bytes), bytes); }
@@ -46,7 +50,7 @@ std::string format_count(double count) {
   for (int place = static_cast<int>(digits.size()) - 3; place > 0; place -= 3) {
     digits.insert(static_cast<std::size_t>(place), ",");
   }
-  return (count < 0 ? "-" : "") + digits;
+  return (count < 0 ? "−" : "") + digits;
 }
 
 std::string format_percent(double fraction) {

@@ -52,7 +52,7 @@ std::string short_value(const std::string& axis, const Json& value) {
   if (axis == "precision") return plain(value);
   if (axis == "checkpointing") return checkpointing(value);
   if (axis == "accumulation") return "×" + plain(value);
-  return fmt::format("{} {}", axis, plain(value));
+  return fmt::format("{} {}", axis, value.is_null() ? "default" : plain(value));
 }
 
 Names::Names(const Run& run) {

@@ -39,6 +39,19 @@ std::string numerics_clause(const Record& record) {
 
 std::string visits_clause(const Interval& ratio) { return ratio.low ? "" : "; one round, so no interval"; }
 
+// Faster only within the noise, and not smaller: nothing is gained by leaving the reference.
+bool gains_nothing(const Answer& answer) {
+  const bool known = !answer.speed->low || *answer.speed->low > 1;
+  return !known && peak_bytes(answer.best->record) >= peak_bytes(answer.baseline->record);
+}
+
+std::string keep_sentence(const Answer& answer, const Names& names) {
+  return fmt::format(
+      "Keep the plain reference, {}: no verified cell is measurably faster. The fastest, {}, has {} its speed at {}.",
+      names.advice(answer.baseline->record), names.label(answer.best->record), format_ratio(*answer.speed),
+      memory_clause(answer.best->record, answer.baseline->record));
+}
+
 std::string faster_sentence(const Answer& answer, const Names& names) {
   const Record &best = answer.best->record, &baseline = answer.baseline->record;
   const bool known = answer.speed->low && *answer.speed->low > 1;
@@ -79,7 +92,7 @@ std::string sentence_of(const Run& run, const Answer& answer, const Names& names
                        names.advice(answer.best->record), format_time(answer.best->record.step_time_ns->median),
                        names.label(answer.baseline->record));
   }
-  return faster_sentence(answer, names);
+  return gains_nothing(answer) ? keep_sentence(answer, names) : faster_sentence(answer, names);
 }
 
 // A cell not measurably slower than the best that needs clearly less memory.

@@ -56,7 +56,7 @@ int write_report(const fs::path& run_folder) {
   const fs::path folder = run_folder / "report", figures = folder / "figures";
   fs::remove_all(figures);  // a figure that this run no longer has must not stay from an earlier one
   fs::create_directories(figures);
-  for (const Section& section : report.sections) {
+  for (const ReportSection& section : report.sections) {
     for (const Block& block : section.blocks) {
       if (block.kind != Block::Kind::figure) continue;
       write_atomically(figures / (block.figure.name + ".csv"), csv_of(block.figure.columns, block.figure.rows));

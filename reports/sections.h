@@ -18,13 +18,13 @@ struct Analysis {  // computed once, read by every section
   [[nodiscard]] bool same_tokens() const;  // every cell has as many tokens a step, so step times compare directly
 };
 
-[[nodiscard]] Section answer_section(const Analysis& analysis);
-[[nodiscard]] Section time_memory_section(const Analysis& analysis);
-[[nodiscard]] Section techniques_section(const Analysis& analysis);
-[[nodiscard]] Section cells_section(const Analysis& analysis);
-[[nodiscard]] Section memory_section(const Analysis& analysis);
-[[nodiscard]] Section time_section(const Analysis& analysis);
-[[nodiscard]] Section learning_section(const Analysis& analysis);
-[[nodiscard]] Section trust_section(const Analysis& analysis);
+[[nodiscard]] ReportSection answer_section(const Analysis& analysis);
+[[nodiscard]] ReportSection time_memory_section(const Analysis& analysis);
+[[nodiscard]] ReportSection techniques_section(const Analysis& analysis);
+[[nodiscard]] ReportSection cells_section(const Analysis& analysis);
+[[nodiscard]] ReportSection memory_section(const Analysis& analysis);
+[[nodiscard]] ReportSection time_section(const Analysis& analysis);
+[[nodiscard]] ReportSection learning_section(const Analysis& analysis);
+[[nodiscard]] ReportSection trust_section(const Analysis& analysis);
 
 }  // namespace stepscope

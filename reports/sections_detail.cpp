@@ -88,7 +88,7 @@ Table prediction_table(const Analysis& analysis) {
                           {.title = "system says"},
                           {.title = "beyond the plan"}},
               .sortable = true,
-              .shown_rows = 24};
+              .shown_rows = 8};
   for (const Cell& cell : analysis.run.cells) {
     const Bytes& bytes = cell.record.bytes;
     if (!bytes.used_peak) continue;
@@ -138,18 +138,26 @@ struct PhaseTimes {
   std::int64_t count = 0, flops = 0, bytes = 0;
 };
 
+// In the order of the forward pass, whatever came before or after it.
 template <class Name>
 std::vector<PhaseTimes> times_by(const StepProfile& profile, Name&& name_of_span) {
   std::vector<PhaseTimes> rows;
-  for (const SpanSum& span : profile.spans) {
+  const auto row_of = [&](const SpanSum& span) -> PhaseTimes& {
     const std::string name = name_of_span(span);
-    auto row = std::find_if(rows.begin(), rows.end(), [&](const PhaseTimes& entry) { return entry.name == name; });
-    if (row == rows.end()) row = rows.insert(rows.end(), {.name = name, .by_phase = {}});
-    row->by_phase[span.phase] += span.time_ns;
-    row->total += span.time_ns;
-    row->count += span.count;
-    row->flops += span.flops;
-    row->bytes += span.bytes;
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const PhaseTimes& entry) { return entry.name == name; });
+    return row != rows.end() ? *row : *rows.insert(rows.end(), {.name = name, .by_phase = {}});
+  };
+  for (const SpanSum& span : profile.spans) {
+    if (span.phase == "forward") (void)row_of(span);
+  }
+  for (const SpanSum& span : profile.spans) {
+    PhaseTimes& row = row_of(span);
+    row.by_phase[span.phase] += span.time_ns;
+    row.total += span.time_ns;
+    row.count += span.count;
+    row.flops += span.flops;
+    row.bytes += span.bytes;
   }
   return rows;
 }
@@ -317,8 +325,8 @@ Table learning_table(const Analysis& analysis, const std::vector<const Cell*>& c
 
 }  // namespace
 
-Section memory_section(const Analysis& analysis) {
-  Section section{.id = "memory", .title = "Memory"};
+ReportSection memory_section(const Analysis& analysis) {
+  ReportSection section{.id = "memory", .title = "Memory"};
   section.blocks.push_back(paragraph(prediction_text(analysis.run)));
   if (auto figure = memory_categories_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (auto figure = memory_timeline_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
@@ -333,8 +341,8 @@ Section memory_section(const Analysis& analysis) {
   return section;
 }
 
-Section time_section(const Analysis& analysis) {
-  Section section{.id = "time", .title = "Time by phase, layer and operation"};
+ReportSection time_section(const Analysis& analysis) {
+  ReportSection section{.id = "time", .title = "Time by phase, layer and operation"};
   if (auto figure = time_phases_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (auto figure = time_operations_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (analysis.best() != nullptr && analysis.baseline() != nullptr && analysis.best() != analysis.baseline()) {
@@ -354,8 +362,8 @@ Section time_section(const Analysis& analysis) {
   return section;
 }
 
-Section learning_section(const Analysis& analysis) {
-  Section section{.id = "learning", .title = "Learning curves"};
+ReportSection learning_section(const Analysis& analysis) {
+  ReportSection section{.id = "learning", .title = "Learning curves"};
   std::vector<const Cell*> cells;
   for (const Cell& cell : analysis.run.cells) {
     if (learning_visit(cell) != nullptr) cells.push_back(&cell);

@@ -94,14 +94,14 @@ Table frontier_table(const Analysis& analysis) {
   return table;
 }
 
-std::string interaction_text(const Technique& technique) {
+std::string interaction_text(const TechniqueEffect& technique) {
   const Effect &least = technique.effects[technique.interaction->first],
                &most = technique.effects[technique.interaction->second];
   return fmt::format("{} → {} depends on what else is chosen: {} the step time with {}, {} with {}.", technique.from,
                      technique.to, format_ratio(*least.time), least.held, format_ratio(*most.time), most.held);
 }
 
-Table techniques_table(const std::vector<Technique>& techniques) {
+Table techniques_table(const std::vector<TechniqueEffect>& techniques) {
   Table table{.name = "techniques",
               .caption =
                   "Each change against cells that differ in nothing else. The mean is taken within rounds, so that "
@@ -114,7 +114,7 @@ Table techniques_table(const std::vector<Technique>& techniques) {
                           {.title = "least", .help = "change of memory over the pairs"},
                           {.title = "most"},
                           {.title = "pairs"}}};
-  for (const Technique& technique : techniques) {
+  for (const TechniqueEffect& technique : techniques) {
     const std::string verdict = technique.time ? std::string(name_of(verdict_of(*technique.time))) : "–";
     table.rows.push_back(
         {text_cell(technique.axis), text_cell(fmt::format("{} → {}", technique.from, technique.to)),
@@ -126,6 +126,11 @@ Table techniques_table(const std::vector<Technique>& techniques) {
          number_cell(std::to_string(technique.effects.size()), static_cast<double>(technique.effects.size()))});
   }
   return table;
+}
+
+std::string outcome_mark(Outcome outcome) {
+  if (outcome == Outcome::ok) return "";
+  return outcome == Outcome::skipped || outcome == Outcome::planned ? "muted" : "bad";
 }
 
 struct CellUnits {
@@ -162,7 +167,7 @@ std::vector<TableCell> cell_row(const Analysis& analysis, const Cell& cell, cons
   const std::optional<double> price = price_ms_per_gib(analysis.run, cell);
   const std::string mark = &cell == analysis.best() ? "best" : "";
   return {text_cell(analysis.names.label(record), mark),
-          text_cell(std::string(name_of(record.outcome)), record.outcome == Outcome::ok ? "" : "bad"),
+          text_cell(std::string(name_of(record.outcome)), outcome_mark(record.outcome)),
           timed ? number_cell(in(units.time, time.median), time.median) : no_value(),
           timed ? text_cell(interval, "muted") : no_value(),
           &cell == analysis.baseline() && timed ? number_cell("reference", 1, "muted")
@@ -215,7 +220,7 @@ Table failures_table(const Analysis& analysis) {
     const Record& record = cell.record;
     if (record.reason.empty() && (record.outcome == Outcome::ok || record.outcome == Outcome::planned)) continue;
     table.rows.push_back({text_cell(analysis.names.label(record)),
-                          text_cell(std::string(name_of(record.outcome)), record.outcome == Outcome::ok ? "" : "bad"),
+                          text_cell(std::string(name_of(record.outcome)), outcome_mark(record.outcome)),
                           text_cell(record.reason),
                           record.repeat.empty() ? no_value() : text_cell(record.repeat, "code")});
   }
@@ -275,16 +280,16 @@ bool Analysis::same_tokens() const {
   });
 }
 
-Section answer_section(const Analysis& analysis) {
-  Section section{.id = "answer", .title = "The answer"};
+ReportSection answer_section(const Analysis& analysis) {
+  ReportSection section{.id = "answer", .title = "The answer"};
   section.blocks.push_back(answer_block(analysis.answer.sentence));
   for (const std::string& text : analysis.answer.notes) section.blocks.push_back(note(text));
   if (!analysis.answer.frontier.empty()) section.blocks.push_back(block(fits_table(analysis)));
   return section;
 }
 
-Section time_memory_section(const Analysis& analysis) {
-  Section section{.id = "time-memory", .title = "Time against memory"};
+ReportSection time_memory_section(const Analysis& analysis) {
+  ReportSection section{.id = "time-memory", .title = "Time against memory"};
   if (auto figure = time_memory_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (analysis.answer.frontier.size() > 1) section.blocks.push_back(block(frontier_table(analysis)));
   if (section.blocks.empty())
@@ -292,11 +297,11 @@ Section time_memory_section(const Analysis& analysis) {
   return section;
 }
 
-Section techniques_section(const Analysis& analysis) {
-  Section section{.id = "techniques", .title = "What each technique costs and buys"};
-  const std::vector<Technique> techniques = analysis.baseline()
-                                                ? techniques_of(analysis.run, analysis.names, *analysis.baseline())
-                                                : std::vector<Technique>{};
+ReportSection techniques_section(const Analysis& analysis) {
+  ReportSection section{.id = "techniques", .title = "What each technique costs and buys"};
+  const std::vector<TechniqueEffect> techniques =
+      analysis.baseline() ? techniques_of(analysis.run, analysis.names, *analysis.baseline())
+                          : std::vector<TechniqueEffect>{};
   if (techniques.empty()) {
     section.blocks.push_back(
         paragraph("No two verified cells differ in exactly one axis, so no technique can be told from the others."));
@@ -304,14 +309,14 @@ Section techniques_section(const Analysis& analysis) {
   }
   if (auto figure = techniques_figure(techniques)) section.blocks.push_back(block(std::move(*figure)));
   section.blocks.push_back(block(techniques_table(techniques)));
-  for (const Technique& technique : techniques) {
+  for (const TechniqueEffect& technique : techniques) {
     if (technique.interaction) section.blocks.push_back(note(interaction_text(technique)));
   }
   return section;
 }
 
-Section cells_section(const Analysis& analysis) {
-  Section section{.id = "cells", .title = "All cells"};
+ReportSection cells_section(const Analysis& analysis) {
+  ReportSection section{.id = "cells", .title = "All cells"};
   section.blocks.push_back(paragraph(outcomes_text(analysis.run)));
   section.blocks.push_back(block(cells_table(analysis)));
   if (Table failures = failures_table(analysis); !failures.rows.empty())

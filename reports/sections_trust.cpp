@@ -152,8 +152,8 @@ void flatten(Table& table, const std::string& key, const Json& value) {
 
 }  // namespace
 
-Section trust_section(const Analysis& analysis) {
-  Section section{.id = "trust", .title = "How far to trust this"};
+ReportSection trust_section(const Analysis& analysis) {
+  ReportSection section{.id = "trust", .title = "How far to trust this"};
   Table findings = facts_table("trust", "");
   add_replication(findings, analysis.run);
   add_noise(findings, analysis);

@@ -133,7 +133,7 @@ std::string report_json(const Report& report) {
   json["facts"] = Json::array();
   for (const auto& [name, text] : report.facts) json["facts"].push_back({{"name", name}, {"text", text}});
   json["sections"] = Json::array();
-  for (const Section& section : report.sections) {
+  for (const ReportSection& section : report.sections) {
     Json blocks = Json::array();
     for (const Block& block : section.blocks) blocks.push_back(json_of(block));
     json["sections"].push_back({{"id", section.id}, {"title", section.title}, {"blocks", std::move(blocks)}});
@@ -145,7 +145,7 @@ std::string report_markdown(const Report& report) {
   std::string text = fmt::format("# {}\n\n", report.title);
   if (report.simulated) text += "**Simulated device: no time in this report was measured on hardware.**\n\n";
   for (const auto& [name, fact] : report.facts) text += fmt::format("- {}: {}\n", name, fact);
-  for (const Section& section : report.sections) {
+  for (const ReportSection& section : report.sections) {
     text += fmt::format("\n## {}\n", section.title);
     for (const Block& block : section.blocks) text += "\n" + markdown_of(block);
   }

@@ -1,4 +1,75 @@
+// stepscope run: every cell of a matrix, measured.
+#include <fmt/format.h>
+
+#include <memory>
+
 #include "harness/commands/commands.h"
+#include "harness/commands/options.h"
+#include "harness/coordinator.h"
+#include "harness/interrupt.h"
+#include "model/base/error.h"
+#include "reports/report.h"
+
 namespace stepscope {
-void add_run(CLI::App&) {}
+
+namespace {
+
+struct RunCommand {
+  ConfigurationOptions configuration;
+  std::string out, only;
+  double time_limit_seconds = 0;
+  bool fast = false;
+  int threads = 0;
+};
+
+std::string command_line(const RunCommand& command) {
+  std::string line =
+      fmt::format("stepscope run {} --out {}", command.configuration.as_arguments(), shell_quoted(command.out));
+  if (!command.only.empty()) line += " --only " + command.only;
+  if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
+  if (command.fast) line += " --fast";
+  if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
+  return line;
+}
+
+void run(const RunCommand& command) {
+  Matrix matrix = command.configuration.read();
+  if (command.fast) matrix.measure.rounds = 1;
+  watch_interrupts();
+  Coordinator coordinator({.matrix = std::move(matrix),
+                           .out = command.out,
+                           .machine = machine_of(command.threads),
+                           .only = command.only,
+                           .time_limit_seconds = command.time_limit_seconds,
+                           .command = command_line(command),
+                           .arguments = command.configuration.as_arguments()});
+  const RunEnd end = coordinator.run();
+  for (const std::string& note : end.notes) fmt::print("note: {}\n", note);
+  if (end.interrupted) {
+    fmt::print("stopped; go on with: {}\n", command_line(command));
+    throw ExitStatus{interrupted_status};
+  }
+  std::string outcomes;
+  for (const auto& [outcome, count] : end.outcomes)
+    outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", count, name_of(outcome));
+  fmt::print("cells: {}\n{}\nreport: stepscope report {}\n", outcomes, report_on(read_run(command.out)).sentence,
+             shell_quoted(command.out));
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto command = std::make_shared<RunCommand>();
+  CLI::App& sub = *app.add_subcommand("run", "measure every cell of a matrix; a killed run resumes");
+  add_configuration_options(sub, command->configuration);
+  sub.add_option("--out", command->out, "folder of the run, new or to go on with")->type_name("RUN")->required();
+  sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
+  sub.add_option("--time-limit", command->time_limit_seconds, "seconds: lowers rounds, then learning steps")
+      ->type_name("S")
+      ->check(CLI::PositiveNumber);
+  sub.add_flag("--fast", command->fast, "one round: drift is then not controlled");
+  add_threads_option(sub, command->threads);
+  sub.callback([command] { run(*command); });
+}
+
 }  // namespace stepscope

@@ -34,6 +34,11 @@ bool multiplies_bf16() {
 
 }  // namespace
 
+std::string onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->patch);
+}
+
 int cpu_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -3,6 +3,8 @@
 #include <string>
 
 #include "model/base/error.h"
+#include "model/cpu/threads.h"
+#include "model/program/operation.h"
 
 namespace stepscope {
 
@@ -18,6 +20,11 @@ MatrixView matrix_of(const View& view, std::string_view operation) {
     if (stride(axis - 1) != view.shape[axis] * stride(axis) && view.shape[axis - 1] != 1)
       refuse("the rows of an operand are not evenly spaced");
   return {view.shape.rows(), view.shape.last(), stride(rank - 2)};
+}
+
+void check_slots(const CpuBinding& binding) {
+  if (binding.threads->count() > binding.machine->threads)
+    throw ProgramError("workspace", std::string(binding.operation->kind->name) + ": planned for fewer threads");
 }
 
 DType in_dtype(const Program& program, const Operation& op, int in) {

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "model/program/program.h"
+#include "model/cpu/binding.h"
 
 namespace stepscope {
 
@@ -15,6 +15,9 @@ struct MatrixView {
 };
 
 [[nodiscard]] MatrixView matrix_of(const View& view, std::string_view operation);
+
+// Throws ProgramError where a binding has more threads than its workspace was planned for.
+void check_slots(const CpuBinding& binding);
 
 [[nodiscard]] DType in_dtype(const Program& program, const Operation& op, int in);
 

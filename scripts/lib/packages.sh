@@ -10,6 +10,7 @@ packages_for() {
     build) echo g++ cmake ninja-build libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev ;;
     report) echo python3 python3-matplotlib python3-jinja2 ;;
     text) echo bible-kjv ;;
+    pip) echo python3-pip ;; # only where bible-kjv is not to be had
     tests) echo libgtest-dev libgmock-dev python3 ;;
     benchmarks) echo libbenchmark-dev ;;
     format) echo clang-format-14 shellcheck ;; # 14: another version formats differently
@@ -44,7 +45,7 @@ apt_get() {
     apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -y --no-install-recommends "$@"
 }
 
-apt_knows() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+apt_knows() { [[ $(apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]; }
 
 apt_install() { # apt_install PACKAGE... [--wish PACKAGE...]: a wished one is left out if this release does not have it
   local packages=() wished=no word

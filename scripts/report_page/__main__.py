@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -52,10 +53,16 @@ def draw_figures(report, folder):
             figure["svg"] = Markup(theme.themed_svg(draw(rows, figure["labels"]), figure["name"], figure["title"]))
 
 
+def unbroken(text):
+    """A number and its unit stay on one line."""
+    return re.sub(r"(?<=\d) (?=(?:%|[KMG]i?B|B|ns|µs|ms|s|ms/GiB)(?:\W|$))", "\u00a0", text)
+
+
 def page_of(report):
     here = Path(__file__).parent
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
+    environment.filters["unbroken"] = unbroken
     return environment.get_template("page.html.j2").render(
         report=report,
         colours=Markup(theme.css_variables()),

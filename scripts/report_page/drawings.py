@@ -1,6 +1,6 @@
 """The figures, each drawn from the rows of its CSV: names, units and colours are chosen here, numbers are not."""
 from matplotlib import pyplot
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 import labels as placing
 from theme import colour
@@ -86,14 +86,16 @@ def stacked_rows(rows, key, start, size, total, unit, colours, x_title):
 
 def time_memory(rows, names):
     memory = bytes_unit(max(number(row["peak_bytes"]) for row in rows))
-    time = time_unit(max(number(row["time_ns"]) for row in rows))
+    time = time_unit(max(number(row["time_ns"] or "0") for row in rows))
     figure, axes = new_figure(5.2)
     figure.tooltips = {}
+    budgets = [row for row in rows if row["precision"] == "budget"]
+    rows = [row for row in rows if row["precision"] != "budget"]
     points = []
     x_of = lambda row: number(row["peak_bytes"]) / memory.scale
     y_of = lambda row: number(row["time_ns"]) / time.scale
     frontier = sorted((row for row in rows if row["on_frontier"] == "1"), key=x_of)
-    axes.plot([x_of(row) for row in frontier], [y_of(row) for row in frontier], color=colour("grid"), linewidth=2.5, zorder=1)
+    axes.plot([x_of(row) for row in frontier], [y_of(row) for row in frontier], color=colour("muted"), alpha=0.35, linewidth=2.2, zorder=1)
     for index, row in enumerate(rows):
         ink = colour(row["precision"])
         x, y, best = x_of(row), y_of(row), row["on_frontier"] == "1"
@@ -113,11 +115,16 @@ def time_memory(rows, names):
     for is_wide, scale, axis in ((wide[0], axes.set_xscale, axes.xaxis), (wide[1], axes.set_yscale, axes.yaxis)):
         if is_wide:
             scale("log")
+            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
     axes.grid(True)
     axes.set_xlabel(f"{names['x']} ({memory.name})")
     axes.set_ylabel(f"{names['y']} ({time.name})")
+    for row in budgets:
+        axes.axvline(x_of(row), color=colour("muted"), linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(row["label"], (x_of(row), 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center",
+                      va="bottom", fontsize=8.3, color=colour("muted"), annotation_clip=False)
     figure.canvas.draw()
     obstacles = []
     for row in rows:
@@ -147,7 +154,7 @@ def techniques(rows, names):
                 continue
             y, value = positions[row["axis"], row["change"]], number(row[middle])
             if row["kind"] == "pair":
-                axes.plot([value], [y], "o", markersize=4, color=colour("muted"), alpha=0.5, markeredgewidth=0, zorder=2)
+                axes.plot([value], [y + 0.2], "o", markersize=4, color=colour("muted"), alpha=0.5, markeredgewidth=0, zorder=2)
                 continue
             if low and row[low]:
                 axes.plot([number(row[low]), number(row[high])], [y, y], color=colour("accent"), linewidth=2.2, alpha=0.55, zorder=3)
@@ -160,7 +167,7 @@ def techniques(rows, names):
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"{title} (× the cell without it)")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     left.set_yticks(list(positions.values()), [change for _, change in keys])
     left.tick_params(axis="y", labelcolor=colour("ink"))
@@ -232,7 +239,7 @@ def time_operations(rows, names):
     operations = distinct(rows, "operation")
     roles = distinct(rows, "role")
     unit = time_unit(max(number(row["total_ns"]) for row in rows))
-    figure, axes = new_figure(0.9 + 0.2 * (len(roles) + 0.8) * len(operations))
+    figure, axes = new_figure(0.9 + 0.15 * (len(roles) + 0.9) * len(operations))
     colours = {phase: colour(PHASES.get(phase, phase)) for phase in PHASE_ORDER if any(row["phase"] == phase for row in rows)}
     height = 0.8 / len(roles)
     for row in rows:

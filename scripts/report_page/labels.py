@@ -35,6 +35,7 @@ def place_beside_points(axes, points, obstacles=(), **style):
         width, height = extent.width, extent.height * 0.92
         best = None
         for reach, distance in enumerate(DISTANCES):
+            distance += 4 if weight == "bold" else 0  # its mark has a ring
             for rank, direction in enumerate(DIRECTIONS):
                 box = _box(*pixels[i], width, height, direction, distance)
                 cost = 6 * sum(_overlap(box, other) for other in placed)
@@ -47,7 +48,7 @@ def place_beside_points(axes, points, obstacles=(), **style):
         _, box, distance, _ = best
         placed.append(box)
         drawn.xyann = (box[0], box[1])
-        if distance > 12:
+        if distance > 15:
             _line(axes, pixels[i], box, colour)
 
 

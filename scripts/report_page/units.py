@@ -8,7 +8,8 @@ class Unit:
         self.scale, self.name, self.decimals = scale, name, decimals
 
     def text(self, value):
-        return f"{value / self.scale:.{self.decimals}f}".replace("-", "−")
+        digits = f"{abs(value) / self.scale:.{self.decimals}f}"
+        return ("−" if value < 0 and digits.strip("0.") else "") + digits
 
 
 def _unit(largest, steps):
@@ -24,7 +25,7 @@ def bytes_unit(largest):
 
 
 def time_unit(largest_ns):
-    return _unit(largest_ns, [(1e10, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")])
+    return _unit(largest_ns, [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")])
 
 
 def tokens_unit(largest):

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "model/base/half.h"
+#include "model/cpu/machine.h"
 #include "model/cpu/threads.h"
 #include "model/cpu/tile.h"
 #include "model/operations/list.h"
@@ -21,7 +22,7 @@ namespace stepscope {
 
 class OperationBench {
  public:
-  explicit OperationBench(int threads) : threads_(threads) {}
+  explicit OperationBench(int threads) : threads_(threads), machine_(this_cpu(threads)) {}
 
   Operand value(const TensorType& type) {
     program_.values.push_back({"", type, {}, Role::activation});
@@ -82,7 +83,8 @@ class OperationBench {
     return first;
   }
   std::byte* address_of(const Operand& operand) const {
-    return (operand.is_value() ? values_ : states_)[static_cast<std::size_t>(operand.index)];
+    const std::int64_t offset = operand.view.offset * size_bytes(program_.type(operand).dtype);
+    return (operand.is_value() ? values_ : states_)[static_cast<std::size_t>(operand.index)] + offset;
   }
   CpuRun bind(Operation& op) {
     const CpuOperation& cpu = row_of(*op.kind).cpu;

@@ -1,6 +1,7 @@
 // Operations that only tests have, so that one operation becomes a whole program that can be differentiated:
 //     given      state [G, ...] master -> x [b, ...] compute type, the rows of the present micro-step; its gradient goes to the same rows
-//     project    y_1 .. y_n, weights w_1 .. w_n (states [G, ...] fp64) -> loss [1] = sum of w y; its gradient hands w to each y, in the compute type
+//     project    y_1 .. y_n, weights w_1 .. w_n (states [G, ...] fp64) -> loss [1] = sum of w y; its gradient hands w to
+//                each y, in the compute type
 #pragma once
 
 #include <span>

@@ -5,7 +5,8 @@
 // Forward: a team a row. The row stays in local, so x is read once and y may lie where x lay. Two reductions, because
 // E[x^2] - mean^2 loses every digit of a row far from zero (test: keeps_a_row_far_from_zero).
 // Backward from x, mean, rstd, with n = (x - mean) rstd, g = dy scale and avg over the H features of a row:
-//     dx = rstd (g - avg(g) - n avg(g n))  [+ the gradient x already has]     dscale = sum over rows of dy n     dbias = sum over rows of dy
+//     dx = rstd (g - avg(g) - n avg(g n))  [+ the gradient x already has]
+//     dscale = sum over rows of dy n     dbias = sum over rows of dy
 // dx goes by team and may lie over dy or over the gradient so far; dscale and dbias go by tile, before dx of the same rows.
 // Bound by bytes: forward moves 2 N H elements, backward 3 (dy, x, dx: a row is in the first cache when it is read again), 4 with a
 // gradient so far.

@@ -157,6 +157,7 @@ std::int64_t materialised_attention_cpu_workspace(const Program& program, const 
 }
 
 CpuRun bind_materialised_attention_cpu(const CpuBinding& binding) {
+  check_slots(binding);
   return dispatch_attention(binding.in_dtype(0), *binding.machine, [&]<class T, class M>() -> CpuRun {
     return [run = std::make_shared<const ForwardRun<T, M>>(binding)] { (*run)(); };
   });

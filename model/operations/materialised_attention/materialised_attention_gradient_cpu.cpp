@@ -217,6 +217,7 @@ std::int64_t materialised_attention_gradient_cpu_workspace(const Program& progra
 }
 
 CpuRun bind_materialised_attention_gradient_cpu(const CpuBinding& binding) {
+  check_slots(binding);
   return dispatch_attention(binding.in_dtype(in_q), *binding.machine, [&]<class T, class M>() -> CpuRun {
     return [run = std::make_shared<const BackwardRun<T, M>>(binding)] { (*run)(); };
   });

@@ -1,0 +1,361 @@
+#include "harness/coordinator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <random>
+#include <set>
+
+#include "harness/environment.h"
+#include "harness/interrupt.h"
+#include "harness/numerics.h"
+#include "harness/planned.h"
+#include "harness/session.h"
+#include "harness/worker.h"
+#include "model/base/error.h"
+#include "model/base/file.h"
+#include "model/base/hash.h"
+#include "model/program/print.h"
+#include "reports/cell.h"
+#include "reports/recommendation.h"
+#include "reports/statistics.h"
+
+namespace stepscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t fewest_learning_steps = 20;
+
+// Visits of a round have numbers of their own, so that the name on disk says which one it is.
+int number_of(VisitKind kind, int round) { return 3 * (round - 1) + 1 + static_cast<int>(kind); }
+
+double seconds_of(const Visit& visit) { return static_cast<double>(visit.ended_ns - visit.started_ns) * 1e-9; }
+
+// An interrupted machine is no property of the cell: such a visit is made again when the run is resumed.
+bool stands(const Visit& visit) {
+  return visit.outcome != Outcome::crashed && visit.outcome != Outcome::timeout &&
+         visit.outcome != Outcome::device_error;
+}
+
+std::string read_if_there(const fs::path& file) { return fs::exists(file) ? read_file(file) : ""; }
+
+}  // namespace
+
+Coordinator::Coordinator(RunRequest request)
+    : request_(std::move(request)), rounds_(static_cast<int>(request_.matrix.measure.rounds)) {}
+
+RunEnd Coordinator::run() {
+  list_cells();  // the matrix multiplied out, and the reference cells it lacks
+  plan_cells();  // predicted bytes of each; does-not-fit is an outcome, without a visit
+  open_run();  // a new RUN, or the one a killed run left; another program or matrix is refused here
+  measure_rounds();  // timed visits in shuffled order, round by round; profiled ones with the first
+  measure_learning();  // loss curves, of the mix that the rounds recommend too
+  for (Entry& entry : entries_) save(entry);  // numerics of all are there now: unverified cells lose their time
+  save_environment();
+  RunEnd end{.interrupted = stopped_, .outcomes = {}, .notes = notes_};
+  for (const Entry& entry : entries_) ++end.outcomes[read_record(folder(entry) / "record.json").outcome];
+  return end;
+}
+
+void Coordinator::list_cells() {
+  std::map<std::string, MatrixCell> references;
+  const auto is_listed = [&](const std::string& id) {
+    return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.cell.id == id; });
+  };
+  if (!request_.only.empty()) (void)request_.matrix.cell(request_.only);  // refused where there is none
+  for (const MatrixCell& cell : request_.matrix.cells) {
+    if (!request_.only.empty() && cell.id != request_.only) continue;
+    Configuration reference = reference_of(cell.configuration);
+    const std::string id = cell_id(reference);
+    entries_.push_back({.cell = cell, .planned = {}, .program = {}, .reference = id, .visits = {}});
+    if (cell.excluded_by.empty())
+      references[id] = {.id = id, .configuration = reference, .excluded_by = {}, .added = true, .given = cell.given};
+  }
+  for (const auto& [id, cell] : references) {
+    if (is_listed(id)) continue;
+    entries_.push_back({.cell = cell, .planned = {}, .program = {}, .reference = id, .visits = {}});
+    note(fmt::format("added the reference cell {}, which the matrix lacks", readable_name(id)));
+  }
+}
+
+void Coordinator::plan_cells() {
+  std::set<std::string> sources;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    Entry& entry = entries_[i];
+    const std::string which = request_.matrix.file.empty() || entry.cell.added ? "" : " --cell " + entry.cell.id;
+    PlannedCell planned =
+        plan_cell(entry.cell, request_.machine,
+                  {.budget_bytes = 0, .repeat = fmt::format("stepscope step {}{}", request_.arguments, which)});
+    entry.planned = std::move(planned.record);
+    entry.planned.position = static_cast<int>(i);
+    if (!runs(entry)) continue;
+    entry.program = print(planned.step.program, planned.step.plan);
+    if (sources.insert(entry.cell.configuration.data.source).second)
+      (void)data_source_of(entry.cell);  // a missing text is refused now
+  }
+}
+
+std::string Coordinator::fingerprint() const {
+  Hash hash;
+  for (const Entry& entry : entries_) hash.add(canonical_text(entry.cell.configuration)).add(entry.cell.excluded_by);
+  const MeasureSettings& m = request_.matrix.measure;
+  hash.add(fmt::format("{} {} {} {} {}", m.rounds, m.warmup_steps, m.timed_steps, m.profiled_steps, m.learning_steps));
+  return hexadecimal(hash.value());
+}
+
+void Coordinator::open_run() {
+  environment_ = environment_of(request_.machine, request_.command);
+  environment_["matrix_hash"] = fingerprint();
+  const fs::path file = request_.out / "environment.json";
+  std::error_code error;
+  if (fs::exists(file)) {
+    resume_run(file);
+  } else {
+    if (fs::exists(request_.out) && !(fs::is_directory(request_.out) && fs::is_empty(request_.out, error)))
+      throw UsageError(
+          fmt::format("--out {}: is there already and is no run; name a new folder", request_.out.string()));
+    fs::create_directories(request_.out / "cells", error);
+    if (error) throw UsageError(fmt::format("--out {}: cannot be made: {}", request_.out.string(), error.message()));
+    write_atomically(request_.out / "matrix.toml", request_.matrix.text.empty()
+                                                       ? to_toml(entries_.front().cell.configuration)
+                                                       : request_.matrix.text);
+    save_environment();
+  }
+  progress_.begin(request_.out / "run.log");
+  for (Entry& entry : entries_) {
+    fs::create_directories(folder(entry), error);
+    if (error) throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), error.message()));
+    if (!entry.program.empty() && read_if_there(folder(entry) / "program.txt") != entry.program)
+      write_atomically(folder(entry) / "program.txt", entry.program);
+    read_visits(entry);
+    save(entry);
+  }
+}
+
+// Times of another program, processor or matrix do not belong into one report.
+void Coordinator::resume_run(const fs::path& environment_file) {
+  const std::string text = read_file(environment_file);
+  const auto there = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!there.is_object() || there.value("schema", "") != environment_schema)
+    throw UsageError(fmt::format("{}: schema is not {}; name a new folder with --out", environment_file.string(),
+                                 environment_schema));
+  for (const char* key : {"program_hash", "matrix_hash", "processor", "threads"}) {
+    if (there.contains(key) && there[key] == environment_[key]) continue;
+    throw UsageError(fmt::format(
+        "{}: {} = {}, but this run has {}; name a new folder with --out, or go on with the same one",
+        environment_file.string(), key, there.contains(key) ? there[key].dump() : "nothing", environment_[key].dump()));
+  }
+  environment_["time"] = there.value("time", utc_now());
+  progress_.say(fmt::format("resuming {}", request_.out.string()));
+}
+
+void Coordinator::read_visits(Entry& entry) {
+  for (const fs::directory_entry& file : fs::directory_iterator(folder(entry))) {
+    if (is_temporary(file.path())) fs::remove(file.path());  // left by a killed process
+    const std::string name = file.path().filename().string();
+    if (!name.starts_with("visit-") || file.path().extension() != ".json") continue;
+    Visit visit = read_visit(file.path());
+    if (stands(visit)) entry.visits[number_of(visit.kind, visit.round)] = std::move(visit);
+  }
+}
+
+std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) const {
+  std::vector<Due> due;
+  for (const Entry& entry : entries_) {
+    if (!runs(entry)) continue;
+    auto* cell = const_cast<Entry*>(&entry);
+    if (!entry.visits.contains(number_of(VisitKind::timed, round))) due.push_back({cell, VisitKind::timed, round});
+    if (profiled && !entry.visits.contains(number_of(VisitKind::profiled, round)))
+      due.push_back({cell, VisitKind::profiled, round});
+  }
+  std::mt19937_64 random(hash_of(fmt::format("{} {}", round, fingerprint())));
+  std::shuffle(due.begin(), due.end(), random);
+  return due;
+}
+
+void Coordinator::measure_rounds() {
+  const bool profiles = request_.matrix.measure.profiled_steps > 0;
+  for (int round = 1; round <= rounds_ && !stopped_; ++round) {
+    if (round > rounds_within_limit(round)) {
+      note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
+                       readable_time(request_.time_limit_seconds)));
+      rounds_ = round - 1;
+      break;
+    }
+    const std::vector<Due> due = due_in(round, profiles && round == 1);
+    const auto cells =
+        static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
+    progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
+    for (const Due& one : due) visit(one);
+  }
+}
+
+// How many rounds can be made, learning left its time, if the others take as long as the first.
+int Coordinator::rounds_within_limit(int round) const {
+  if (request_.time_limit_seconds <= 0 || round == 1) return rounds_;
+  double a_round = 0, a_step = 0;
+  int steps = 0;
+  for (const Entry& entry : entries_) {
+    const auto first = entry.visits.find(number_of(VisitKind::timed, 1));
+    if (first == entry.visits.end()) continue;
+    a_round += seconds_of(first->second);
+    for (const double ns : first->second.step_time_ns) a_step += ns * 1e-9, ++steps;
+  }
+  const double learning =
+      steps == 0 ? 0 : 3 * a_step / steps * static_cast<double>(request_.matrix.measure.learning_steps);
+  return progress_.elapsed_seconds() + a_round + learning <= request_.time_limit_seconds ? rounds_ : round - 1;
+}
+
+std::vector<Coordinator::Entry*> Coordinator::learners() {
+  std::vector<Entry*> chosen;
+  const auto choose = [&](auto&& matches) {
+    for (Entry& entry : entries_)
+      if (runs(entry) && matches(entry) && std::find(chosen.begin(), chosen.end(), &entry) == chosen.end())
+        chosen.push_back(&entry);
+  };
+  for (const Match& match : request_.matrix.learning)
+    choose([&](const Entry& entry) { return match.matches(entry.cell.configuration); });
+  if (!chosen.empty()) return chosen;
+  choose([](const Entry& entry) { return entry.cell.id == entry.reference; });
+  choose([](const Entry& entry) {  // another precision and nothing else
+    Configuration plain = reference_of(entry.cell.configuration);
+    plain.techniques["precision"] = entry.cell.configuration.techniques.at("precision");
+    return cell_id(plain) == entry.cell.id;
+  });
+  const Run run = read_run(request_.out);
+  if (const Cell* best = answer_of(run, Names(run)).best)
+    choose([&](const Entry& entry) { return entry.cell.id == best->record.id; });
+  return chosen;
+}
+
+std::int64_t Coordinator::learning_steps_within_limit(const std::vector<Entry*>& learners) const {
+  const std::int64_t wanted = request_.matrix.measure.learning_steps;
+  if (request_.time_limit_seconds <= 0 || learners.empty()) return wanted;
+  double a_step = 0;  // of all learners together
+  for (const Entry* entry : learners) {
+    const auto timed = entry->visits.find(number_of(VisitKind::timed, 1));
+    if (timed != entry->visits.end() && !timed->second.step_time_ns.empty())
+      a_step += median_of(timed->second.step_time_ns) * 1e-9;
+  }
+  const double left = request_.time_limit_seconds - progress_.elapsed_seconds();
+  const double possible =
+      a_step > 0 ? std::floor(left / (1.15 * a_step)) : static_cast<double>(wanted);  // validation takes its share
+  return std::clamp(static_cast<std::int64_t>(possible), std::min(fewest_learning_steps, wanted), wanted);
+}
+
+void Coordinator::measure_learning() {
+  if (stopped_ || request_.matrix.measure.learning_steps == 0) return;
+  for (Entry& entry : entries_) save(entry);  // verified now, so that a mix can be recommended
+  const std::vector<Entry*> cells = learners();
+  const std::int64_t wanted = request_.matrix.measure.learning_steps, steps = learning_steps_within_limit(cells);
+  if (steps < wanted)
+    note(fmt::format("{} of {} learning steps: the time limit of {} was near", steps, wanted,
+                     readable_time(request_.time_limit_seconds)));
+  std::vector<Due> due;
+  for (Entry* entry : cells)
+    if (!entry->visits.contains(number_of(VisitKind::learning, 1))) due.push_back({entry, VisitKind::learning, 1});
+  for (Due& one : due) one.entry->cell.configuration.measure.learning_steps = steps;
+  progress_.expect(static_cast<int>(due.size()));
+  for (const Due& one : due) visit(one);
+}
+
+void Coordinator::visit(const Due& due) {
+  if (stopped_) return;
+  const int number = number_of(due.kind, due.round);
+  const fs::path file = folder(*due.entry) / fmt::format("visit-{}.json", number);
+  Visit visit = measured(due, file);
+  if (stopped_) return;
+  progress_.show(due.entry->cell.id, visit, seconds_of(visit));
+  due.entry->visits[number] = std::move(visit);
+  save(*due.entry);
+}
+
+Visit Coordinator::measured(const Due& due, const fs::path& file) {
+  const fs::path cell_file = folder(*due.entry) / "cell.toml";
+  write_atomically(cell_file, to_toml(due.entry->cell.configuration));
+  const auto now = [] {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  };
+  const std::int64_t started = now();
+  Worker worker({"worker", cell_file.string(), file.string(), "--kind", std::string(name_of(due.kind)), "--round",
+                 std::to_string(due.round), "--threads", std::to_string(request_.machine.threads)},
+                folder(*due.entry) / "log.txt");
+  const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
+  const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);
+  stopped_ = stopped_ || end.how == WorkerEnd::How::stopped || interrupted();
+  if (stopped_) return {};
+  if (end.how == WorkerEnd::How::exited && end.number == 0) return read_visit(file);
+  Visit visit;
+  visit.cell = due.entry->cell.id;
+  visit.round = due.round;
+  visit.kind = due.kind;
+  visit.started_ns = started;
+  visit.ended_ns = now();
+  if (end.how == WorkerEnd::How::timeout) {
+    visit.outcome = Outcome::timeout;
+    visit.reason = fmt::format("no step for {} s", timeout);
+  } else if (end.how == WorkerEnd::How::signalled) {
+    visit.outcome = Outcome::crashed;
+    visit.reason = fmt::format("signal {}", end.number);
+  } else {
+    visit.outcome = Outcome::device_error;
+    visit.reason = end.last_line.empty() ? fmt::format("exit status {}", end.number) : end.last_line;
+  }
+  write_visit(file, visit);
+  return visit;
+}
+
+void Coordinator::save(Entry& entry) {
+  std::vector<Visit> visits;
+  for (const auto& [number, visit] : entry.visits) visits.push_back(visit);
+  write_record(folder(entry) / "record.json", record_of(verified_against_reference(entry), visits));
+}
+
+// The planned record with what numerics can be told so far.
+Record Coordinator::verified_against_reference(const Entry& entry) const {
+  Record record = entry.planned;
+  const fs::path mine = folder(entry) / "numerics.safetensors",
+                 its = request_.out / "cells" / entry.reference / "numerics.safetensors";
+  if (!runs(entry) || !fs::exists(mine)) return record;
+  if (!fs::exists(its)) {
+    const auto reference = std::find_if(entries_.begin(), entries_.end(),
+                                        [&](const Entry& other) { return other.cell.id == entry.reference; });
+    if (reference == entries_.end() || !runs(*reference))
+      mark_unverified(record, "its reference cell " + readable_name(entry.reference) + " does not run here");
+    return record;
+  }
+  const NumericsErrors errors = compare(read_numerics(mine), read_numerics(its));
+  const NumericsLimits limits = limits_of(entry.cell.configuration);
+  record.numerics.reference = entry.reference;
+  record.numerics.loss_error = errors.loss;
+  record.numerics.gradient_error = errors.gradient;
+  record.numerics.loss_limit = limits.loss;
+  record.numerics.gradient_limit = limits.gradient;
+  if (!(errors.loss <= limits.loss))
+    mark_unverified(record, fmt::format("the loss of step 1 is off by {:.1e}, at most {:.1e} is allowed", errors.loss,
+                                        limits.loss));
+  else if (!(errors.gradient <= limits.gradient))
+    mark_unverified(record, fmt::format("the gradient of {} is off by {:.1e}, at most {:.1e} is allowed", errors.worst,
+                                        errors.gradient, limits.gradient));
+  return record;
+}
+
+void Coordinator::note(std::string text) { notes_.push_back(std::move(text)); }
+
+void Coordinator::save_environment() {
+  environment_["rounds"] = rounds_;
+  if (request_.time_limit_seconds > 0) environment_["time_limit_seconds"] = request_.time_limit_seconds;
+  environment_["notes"] = notes_;
+  try {
+    write_atomically(request_.out / "environment.json", environment_.dump(2) + "\n");
+  } catch (const MachineError& error) {
+    throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), error.what()));
+  }
+}
+
+}  // namespace stepscope

@@ -1,0 +1,88 @@
+// `stepscope run`: every cell of a matrix, measured by worker processes. A failure is a result; a killed run resumes.
+//     Coordinator coordinator({.matrix = matrix, .out = "runs/demo", .machine = this_cpu(2)});
+//     const RunEnd end = coordinator.run();
+// RUN/cells/ID/record.json is the truth, written anew after each visit; visits on disk are not made again.
+// Throws UsageError before anything is written: bad cells, missing data, a folder that is no run or another program's.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "harness/matrix.h"
+#include "harness/progress.h"
+#include "model/program/cost.h"
+#include "reports/record.h"
+#include "reports/visit.h"
+
+namespace stepscope {
+
+struct RunRequest {
+  Matrix matrix;
+  std::filesystem::path out;
+  Machine machine;
+  std::string only;  // a cell's id; "": all. Its reference comes along
+  double time_limit_seconds = 0;  // 0: none. Lowers rounds, then learning steps
+  std::string command;  // this run's own, to go on with
+  std::string arguments;  // matrix, preset, --set ...: for the line that repeats a cell
+};
+
+struct RunEnd {
+  bool interrupted = false;
+  std::map<Outcome, int> outcomes;
+  std::vector<std::string> notes;  // what was lowered, added, left out
+};
+
+class Coordinator {
+ public:
+  explicit Coordinator(RunRequest request);
+  RunEnd run();
+
+ private:
+  struct Entry {  // a cell and what is known of it
+    MatrixCell cell;
+    Record planned;
+    std::string program;  // as text
+    std::string reference;  // the id of its reference cell
+    std::map<int, Visit> visits;  // by number
+  };
+  struct Due {
+    Entry* entry;
+    VisitKind kind;
+    int round;
+  };
+
+  void list_cells();
+  void plan_cells();
+  void open_run();
+  void resume_run(const std::filesystem::path& environment_file);
+  void read_visits(Entry& entry);
+  void measure_rounds();
+  void measure_learning();
+  [[nodiscard]] std::vector<Due> due_in(int round, bool profiled) const;
+  [[nodiscard]] std::vector<Entry*> learners();
+  [[nodiscard]] int rounds_within_limit(int round) const;
+  [[nodiscard]] std::int64_t learning_steps_within_limit(const std::vector<Entry*>& learners) const;
+  void visit(const Due& due);
+  [[nodiscard]] Visit measured(const Due& due, const std::filesystem::path& file);
+  void save(Entry& entry);
+  [[nodiscard]] Record verified_against_reference(const Entry& entry) const;
+  void note(std::string text);
+  void save_environment();
+  [[nodiscard]] std::filesystem::path folder(const Entry& entry) const {
+    return request_.out / "cells" / entry.cell.id;
+  }
+  [[nodiscard]] bool runs(const Entry& entry) const { return entry.planned.outcome == Outcome::planned; }
+  [[nodiscard]] std::string fingerprint() const;  // of all that decides what is measured
+
+  RunRequest request_;
+  std::vector<Entry> entries_;
+  std::vector<std::string> notes_;
+  nlohmann::ordered_json environment_;
+  int rounds_ = 0;
+  bool stopped_ = false;
+  Progress progress_;
+};
+
+}  // namespace stepscope

@@ -1,0 +1,74 @@
+#include "harness/environment.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/utsname.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "model/base/file.h"
+#include "model/base/hash.h"
+#include "model/cpu/machine.h"
+
+namespace stepscope {
+
+namespace {
+
+// The first line that a command prints; "" where it fails.
+std::string first_line_of(const std::string& command) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen((command + " 2>/dev/null").c_str(), "r"), pclose);
+  std::array<char, 256> line{};
+  if (!pipe || std::fgets(line.data(), line.size(), pipe.get()) == nullptr) return "";
+  std::string text(line.data());
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+std::string system_name() {
+  std::ifstream file("/etc/os-release");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("PRETTY_NAME=\"")) return line.substr(13, line.size() - 14);
+  return "unknown";
+}
+
+// The commit of the source tree that the program was built from, where that tree is there and is a clone.
+std::string commit() {
+  const std::string git = "git -C '" STEPSCOPE_SOURCE_DIR "' ";
+  const std::string hash = first_line_of(git + "rev-parse HEAD");
+  if (hash.empty()) return "unknown: not built in a clone";
+  return first_line_of(git + "status --porcelain --untracked-files=no").empty() ? hash : hash + " with changes";
+}
+
+}  // namespace
+
+std::string utc_now() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
+}
+
+std::string program_hash() { return hexadecimal(hash_of(read_file("/proc/self/exe"))); }
+
+nlohmann::ordered_json environment_of(const Machine& machine, const std::string& command) {
+  utsname kernel{};
+  uname(&kernel);
+  return {{"schema", environment_schema},
+          {"command", command},
+          {"time", utc_now()},
+          {"processor", machine.name},
+          {"processors", cpu_cores()},
+          {"threads", machine.threads},
+          {"memory_bytes", machine.memory_bytes},
+          {"bf16", machine.native_bf16 ? "native" : "widened"},
+          {"system", system_name()},
+          {"kernel", fmt::format("{} {}", kernel.sysname, kernel.release)},
+          {"commit", commit()},
+          {"program_hash", program_hash()},
+          {"compiler", fmt::format("g++ {}, -march={}", __VERSION__, STEPSCOPE_MARCH)},
+          {"onednn", onednn_version()}};
+}
+
+}  // namespace stepscope

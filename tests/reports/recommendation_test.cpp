@@ -1,0 +1,157 @@
+// The answer of a report, and the comparisons it rests on, in small runs whose best cell is known.
+#include "reports/recommendation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace stepscope {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// A verified cell that takes ms[round] in each round and so many bytes.
+Cell cell(const char* precision, const char* checkpointing, int accumulation, std::vector<double> ms,
+          std::int64_t bytes) {
+  Cell made;
+  Record& record = made.record;
+  record.id = std::string(precision) + "-" + checkpointing + "-x" + std::to_string(accumulation);
+  record.axes = {{"precision", precision}, {"checkpointing", checkpointing}, {"accumulation", accumulation}};
+  record.tokens_per_step = 1000;
+  record.bytes.predicted_peak = bytes;
+  record.numerics.reference = "fp32-none-x1";
+  if (record.id != record.numerics.reference) record.numerics.gradient_error = 1e-3;
+  for (std::size_t i = 0; i < ms.size(); ++i) {
+    Visit visit{.cell = record.id, .round = static_cast<int>(i) + 1};
+    visit.step_time_ns = {ms[i] * 1e6};
+    made.visits.push_back(visit);
+  }
+  record = record_of(record, made.visits);
+  return made;
+}
+
+Run run_of(std::vector<Cell> cells) {
+  Run run;
+  run.cells = std::move(cells);
+  return run;
+}
+
+Answer answered(const Run& run) { return answer_of(run, Names(run)); }
+
+const std::int64_t gb = 1'000'000'000;
+
+TEST(Recommendation, says_the_fastest_with_its_ratio_and_memory) {
+  // Half the time in every round although the machine drifts by half: 2.00 without width. 6 GB for 10: 40 % less.
+  const Run run =
+      run_of({cell("fp32", "none", 1, {100, 120, 150}, 10 * gb), cell("bf16", "none", 4, {50, 60, 75}, 6 * gb)});
+  const Answer answer = answered(run);
+  EXPECT_EQ(answer.best, &run.cells[1]);
+  EXPECT_THAT(answer.sentence,
+              HasSubstr("Use bf16, recompute nothing, 4 micro-batches: 2.00× (2.00–2.00) the speed of fp32 none ×1"));
+  EXPECT_THAT(answer.sentence, HasSubstr("at 40 % less memory"));
+  EXPECT_THAT(answer.sentence, HasSubstr("bf16's table"));
+}
+
+TEST(Recommendation, says_when_the_reference_itself_is_best) {
+  const Run run =
+      run_of({cell("fp32", "none", 1, {50, 51, 50}, 10 * gb), cell("fp32", "every-2", 1, {60, 61, 60}, 6 * gb)});
+  const Answer answer = answered(run);
+  EXPECT_EQ(answer.best, answer.baseline);
+  EXPECT_THAT(answer.sentence, HasSubstr("Keep the plain reference"));
+  EXPECT_THAT(answer.sentence, HasSubstr("no verified cell is faster"));
+}
+
+TEST(Recommendation, noise_and_more_memory_are_no_reason_to_change) {
+  const Run run =
+      run_of({cell("fp32", "none", 1, {50, 51, 49}, 10 * gb), cell("bf16", "none", 1, {49, 50, 50}, 11 * gb)});
+  EXPECT_THAT(answered(run).sentence, HasSubstr("no verified cell is measurably faster"));
+}
+
+TEST(Recommendation, never_an_unverified_cell) {
+  Run run = run_of({cell("fp32", "none", 1, {100, 100}, gb), cell("bf16", "none", 1, {10, 10}, gb),
+                    cell("bf16", "none", 4, {90, 90}, gb)});
+  mark_unverified(run.cells[1].record, "gradient error 0.5");
+  EXPECT_EQ(answered(run).best, &run.cells[2]);
+  run.cells[2].record.numerics.gradient_error.reset();  // measured, but not held against the reference yet
+  EXPECT_EQ(answered(run).best, &run.cells[0]);
+}
+
+TEST(Recommendation, widened_times_are_not_compared_across_precisions) {
+  Run run = run_of({cell("fp32", "none", 1, {100, 100}, gb), cell("bf16", "none", 1, {50, 50}, gb / 2)});
+  run.cells[1].record.numerics.arithmetic = "widened";
+  const Answer answer = answered(run);
+  EXPECT_EQ(answer.best, &run.cells[0]);
+  EXPECT_FALSE(time_ratio(run.cells[1], run.cells[0]).has_value());
+  EXPECT_THAT(answer.notes, ::testing::Contains(HasSubstr("wider format")));
+}
+
+TEST(Recommendation, for_each_size_the_fastest_that_fits) {
+  Run run = run_of({cell("fp32", "none", 1, {40, 40}, 30 * gb), cell("fp32", "every-2", 1, {60, 60}, 14 * gb),
+                    cell("bf16", "every-2", 1, {90, 90}, 9 * gb), cell("bf16", "none", 8, {95, 95}, 20 * gb)});
+  run.environment["memory_bytes"] = 13 * gb;
+  const Answer answer = answered(run);
+  std::vector<const Cell*> chosen;
+  for (const Fit& fit : answer.fits) chosen.push_back(fit.cell);
+  const Cell *large = &run.cells[0], *middle = &run.cells[1], *small = &run.cells[2];
+  EXPECT_EQ(chosen, (std::vector<const Cell*>{nullptr, small, middle, middle, large, large,
+                                              small}));  // 8 12 16 24 40 80 GB, this machine
+  EXPECT_EQ(answer.fits[0].smallest_bytes, 9 * gb);
+  EXPECT_EQ(answer.frontier,
+            (std::vector<const Cell*>{small, middle, large}));  // the fourth is beaten in both by the second
+}
+
+TEST(Recommendation, one_round_gives_no_interval_and_says_so) {
+  const Run run = run_of({cell("fp32", "none", 1, {100}, gb), cell("bf16", "none", 1, {50}, gb)});
+  EXPECT_THAT(answered(run).sentence,
+              ::testing::AllOf(HasSubstr("2.00× the speed"), HasSubstr("no interval"), Not(HasSubstr("("))));
+}
+
+TEST(Recommendation, nothing_measured_is_said) {
+  Run run = run_of({cell("fp32", "none", 1, {}, gb)});
+  EXPECT_THAT(answered(run).sentence, HasSubstr("nothing to recommend"));
+}
+
+TEST(Comparison, an_effect_is_measured_with_everything_else_equal) {
+  // Accumulation costs a factor of 1.1 in each precision, and bf16 halves the time with each accumulation.
+  const Run run = run_of({cell("fp32", "none", 1, {100, 110}, 10 * gb), cell("fp32", "none", 4, {110, 121}, 5 * gb),
+                          cell("bf16", "none", 1, {50, 55}, 6 * gb), cell("bf16", "none", 4, {55, 60.5}, 3 * gb)});
+  const std::vector<TechniqueEffect> effects = techniques_of(run, Names(run), run.cells[0]);
+  ASSERT_EQ(effects.size(), 2u);
+  EXPECT_EQ(effects[0].axis, "precision");
+  EXPECT_NEAR(effects[0].time->middle, 0.5, 1e-9);
+  EXPECT_NEAR(effects[0].memory, 0.6, 1e-9);
+  EXPECT_EQ(effects[1].to, "×4");
+  EXPECT_EQ(effects[1].effects.size(), 2u);
+  EXPECT_NEAR(effects[1].time->middle, 1.1, 1e-9);
+  EXPECT_NEAR(effects[1].memory, 0.5, 1e-9);
+  EXPECT_FALSE(effects[0].interaction || effects[1].interaction);
+}
+
+TEST(Comparison, an_interaction_is_reported_where_it_is_real) {
+  // bf16 gains nothing with four micro-batches.
+  const Run run = run_of({cell("fp32", "none", 1, {100, 110, 105}, gb), cell("fp32", "none", 4, {100, 110, 105}, gb),
+                          cell("bf16", "none", 1, {50, 55, 52.5}, gb), cell("bf16", "none", 4, {100, 110, 105}, gb)});
+  const std::vector<TechniqueEffect> effects = techniques_of(run, Names(run), run.cells[0]);
+  ASSERT_TRUE(effects[0].interaction.has_value());
+  EXPECT_EQ(effects[0].effects[effects[0].interaction->first].held, "none ×1");
+}
+
+TEST(Comparison, a_price_is_time_over_bytes_freed) {
+  const std::int64_t gib = std::int64_t{1} << 30;
+  const Run run = run_of({cell("fp32", "none", 1, {100}, 5 * gib), cell("fp32", "every-2", 1, {130}, 3 * gib),
+                          cell("fp32", "every-3", 1, {130}, 5 * gib)});
+  EXPECT_NEAR(price_ms_per_gib(run, run.cells[1]).value(), 15, 1e-9);
+  EXPECT_FALSE(price_ms_per_gib(run, run.cells[2]).has_value());  // nothing freed
+  EXPECT_FALSE(price_ms_per_gib(run, run.cells[0]).has_value());
+}
+
+TEST(Comparison, times_are_per_token) {
+  Run run = run_of({cell("fp32", "none", 1, {100, 100}, gb), cell("fp32", "none", 2, {100, 100}, gb)});
+  run.cells[1].record.tokens_per_step = 2000;
+  EXPECT_NEAR(time_ratio(run.cells[1], run.cells[0])->middle, 0.5, 1e-12);
+}
+
+}  // namespace
+}  // namespace stepscope
