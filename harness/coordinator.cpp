@@ -226,7 +226,7 @@ std::vector<Coordinator::Entry*> Coordinator::learners() {
     plain.techniques["precision"] = entry.cell.configuration.techniques.at("precision");
     return cell_id(plain) == entry.cell.id;
   });
-  const Run run = read_run(request_.out);
+  const MeasuredRun run = read_run(request_.out);
   if (const Cell* best = answer_of(run, Names(run)).best)
     choose([&](const Entry& entry) { return entry.cell.id == best->record.id; });
   return chosen;

@@ -118,7 +118,7 @@ bool comparable(const Record& a, const Record& b) {
   return a.numerics.arithmetic == "native" && b.numerics.arithmetic == "native";
 }
 
-const Cell* baseline_of(const Run& run) {
+const Cell* baseline_of(const MeasuredRun& run) {
   std::map<std::string, int> named;
   for (const Cell& cell : run.cells) {
     if (!cell.record.numerics.reference.empty()) ++named[cell.record.numerics.reference];
@@ -144,7 +144,7 @@ std::optional<Interval> time_ratio(const Cell& cell, const Cell& baseline) {
   return interval_of(log_ratios(cell, baseline));
 }
 
-std::vector<const Cell*> frontier_of(const Run& run, const Cell& baseline) {
+std::vector<const Cell*> frontier_of(const MeasuredRun& run, const Cell& baseline) {
   std::vector<const Cell*> cells;
   for (const Cell& cell : run.cells) {
     if (has_time(cell.record) && comparable(cell.record, baseline.record)) cells.push_back(&cell);
@@ -161,7 +161,7 @@ std::vector<const Cell*> frontier_of(const Run& run, const Cell& baseline) {
   return frontier;
 }
 
-std::vector<TechniqueEffect> techniques_of(const Run& run, const Names& names, const Cell& baseline) {
+std::vector<TechniqueEffect> techniques_of(const MeasuredRun& run, const Names& names, const Cell& baseline) {
   std::vector<TechniqueEffect> techniques;
   for (const std::string& axis : names.varying_axes()) {
     const Json from = value_of(baseline.record, axis);
@@ -195,7 +195,7 @@ std::vector<TechniqueEffect> techniques_of(const Run& run, const Names& names, c
   return techniques;
 }
 
-std::optional<double> price_ms_per_gib(const Run& run, const Cell& cell) {
+std::optional<double> price_ms_per_gib(const MeasuredRun& run, const Cell& cell) {
   if (!has_time(cell.record) || value_of(cell.record, "checkpointing") == "none") return std::nullopt;
   const std::string key = others(cell.record, "checkpointing");
   for (const Cell& other : run.cells) {

@@ -23,13 +23,13 @@ namespace stepscope {
 [[nodiscard]] bool comparable(const Record& a, const Record& b);
 
 // The reference cell: the one that others name as the reference of their numerics; else fp32 without techniques; else none.
-[[nodiscard]] const Cell* baseline_of(const Run& run);
+[[nodiscard]] const Cell* baseline_of(const MeasuredRun& run);
 
 // Time for a token, cell / baseline, paired within rounds. Nothing where one has no time, they share no round, or must not be compared.
 [[nodiscard]] std::optional<Interval> time_ratio(const Cell& cell, const Cell& baseline);
 
 // Cells that no other beats in both time and memory, from the smallest to the fastest. Only cells comparable with the baseline.
-[[nodiscard]] std::vector<const Cell*> frontier_of(const Run& run, const Cell& baseline);
+[[nodiscard]] std::vector<const Cell*> frontier_of(const MeasuredRun& run, const Cell& baseline);
 
 struct Effect {  // of one value of one axis against the baseline's value, every other axis equal
   const Cell* without = nullptr;
@@ -48,10 +48,11 @@ struct TechniqueEffect {
   // Two pairs differ beyond chance and by more than 2 %: the effect depends on what is held. Indices into effects: least and most.
   std::optional<std::pair<std::size_t, std::size_t>> interaction = {};
 };
-[[nodiscard]] std::vector<TechniqueEffect> techniques_of(const Run& run, const Names& names, const Cell& baseline);
+[[nodiscard]] std::vector<TechniqueEffect> techniques_of(const MeasuredRun& run, const Names& names,
+                                                         const Cell& baseline);
 
 // Milliseconds of a step paid for a GiB that checkpointing freed, against the cell that is equal but keeps everything. Nothing where
 // there is no such cell or no byte was freed.
-[[nodiscard]] std::optional<double> price_ms_per_gib(const Run& run, const Cell& cell);
+[[nodiscard]] std::optional<double> price_ms_per_gib(const MeasuredRun& run, const Cell& cell);
 
 }  // namespace stepscope

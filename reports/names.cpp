@@ -55,7 +55,7 @@ std::string short_value(const std::string& axis, const Json& value) {
   return fmt::format("{} {}", axis, value.is_null() ? "default" : plain(value));
 }
 
-Names::Names(const Run& run) {
+Names::Names(const MeasuredRun& run) {
   std::vector<std::string> axes;
   for (const Cell& cell : run.cells) {
     for (const auto& [axis, value] : cell.record.axes.items()) {

@@ -15,7 +15,7 @@ namespace stepscope {
 
 class Names {
  public:
-  explicit Names(const Run& run);
+  explicit Names(const MeasuredRun& run);
 
   [[nodiscard]] const std::vector<std::string>& varying_axes() const { return varying_; }  // in the records' order
   [[nodiscard]] const std::string& label(const Record& record) const {

@@ -62,7 +62,7 @@ std::string faster_sentence(const Answer& answer, const Names& names) {
 }
 
 // The reference is the fastest: say so, with the nearest rival.
-std::string baseline_sentence(const Run& run, const Answer& answer, const Names& names) {
+std::string baseline_sentence(const MeasuredRun& run, const Answer& answer, const Names& names) {
   const Cell* nearest = nullptr;
   for (const Cell& cell : run.cells) {
     if (&cell == answer.baseline || !has_time(cell.record) || !comparable(cell.record, answer.baseline->record))
@@ -77,7 +77,7 @@ std::string baseline_sentence(const Run& run, const Answer& answer, const Names&
                      names.label(nearest->record), speed, memory_clause(nearest->record, answer.baseline->record));
 }
 
-std::string sentence_of(const Run& run, const Answer& answer, const Names& names) {
+std::string sentence_of(const MeasuredRun& run, const Answer& answer, const Names& names) {
   if (answer.best == nullptr) {
     return "No cell was both measured and verified, so there is nothing to recommend; the table of cells says why.";
   }
@@ -96,7 +96,7 @@ std::string sentence_of(const Run& run, const Answer& answer, const Names& names
 }
 
 // A cell not measurably slower than the best that needs clearly less memory.
-void note_smaller_equal(const Run& run, const Names& names, Answer& answer) {
+void note_smaller_equal(const MeasuredRun& run, const Names& names, Answer& answer) {
   const Cell* smallest = nullptr;
   for (const Cell& cell : run.cells) {
     if (&cell == answer.best || !has_time(cell.record) || !comparable(cell.record, answer.best->record)) continue;
@@ -123,7 +123,7 @@ void note_least_memory(const Names& names, Answer& answer) {
                   memory_clause(smallest.record, answer.baseline->record), format_ratio(inverse(*ratio))));
 }
 
-void note_limits(const Run& run, Answer& answer) {
+void note_limits(const MeasuredRun& run, Answer& answer) {
   const auto count = [&](auto&& test) { return std::count_if(run.cells.begin(), run.cells.end(), test); };
   const auto widened =
       count([](const Cell& cell) { return has_time(cell.record) && cell.record.numerics.arithmetic == "widened"; });
@@ -147,12 +147,12 @@ void note_limits(const Run& run, Answer& answer) {
   }
 }
 
-std::int64_t machine_bytes(const Run& run) {
+std::int64_t machine_bytes(const MeasuredRun& run) {
   const auto found = run.environment.find("memory_bytes");
   return found != run.environment.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
 }
 
-std::vector<Fit> fits_of(const Run& run, const Answer& answer) {
+std::vector<Fit> fits_of(const MeasuredRun& run, const Answer& answer) {
   std::vector<Fit> fits;
   for (const int size : memory_sizes_gb)
     fits.push_back({.size = fmt::format("{} GB", size), .bytes = std::int64_t{size} * 1'000'000'000});
@@ -173,7 +173,7 @@ std::vector<Fit> fits_of(const Run& run, const Answer& answer) {
 
 }  // namespace
 
-Answer answer_of(const Run& run, const Names& names) {
+Answer answer_of(const MeasuredRun& run, const Names& names) {
   Answer answer;
   answer.baseline = baseline_of(run);
   if (answer.baseline != nullptr && has_time(answer.baseline->record)) {

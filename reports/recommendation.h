@@ -33,6 +33,6 @@ struct Answer {
 // A size of N GB counts N 10^9 bytes: cards hold about 7 % more than that, which is left to the context and the libraries.
 inline constexpr int memory_sizes_gb[] = {8, 12, 16, 24, 40, 80};
 
-[[nodiscard]] Answer answer_of(const Run& run, const Names& names);
+[[nodiscard]] Answer answer_of(const MeasuredRun& run, const Names& names);
 
 }  // namespace stepscope

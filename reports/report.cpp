@@ -15,12 +15,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string environment_text(const Run& run, const char* key) {
+std::string environment_text(const MeasuredRun& run, const char* key) {
   const auto found = run.environment.find(key);
   return found != run.environment.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-void add_facts(Report& report, const Run& run) {
+void add_facts(Report& report, const MeasuredRun& run) {
   const Record& first = run.cells.front().record;
   const auto add = [&](const char* name, std::string text) {
     if (!text.empty()) report.facts.emplace_back(name, std::move(text));
@@ -38,7 +38,7 @@ void add_facts(Report& report, const Run& run) {
 
 }  // namespace
 
-Report report_on(const Run& run) {
+Report report_on(const MeasuredRun& run) {
   const Analysis analysis(run);
   Report report{.title = fmt::format("stepscope: {}", run.name), .sentence = analysis.answer.sentence};
   report.simulated = std::any_of(run.cells.begin(), run.cells.end(),
@@ -51,7 +51,7 @@ Report report_on(const Run& run) {
 }
 
 int write_report(const fs::path& run_folder) {
-  const Run run = read_run(run_folder);
+  const MeasuredRun run = read_run(run_folder);
   const Report report = report_on(run);
   const fs::path folder = run_folder / "report", figures = folder / "figures";
   fs::remove_all(figures);  // a figure that this run no longer has must not stay from an earlier one

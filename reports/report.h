@@ -13,7 +13,7 @@ namespace stepscope {
 
 inline constexpr std::string_view report_schema = "stepscope.report/1";
 
-[[nodiscard]] Report report_on(const Run& run);  // pure: the same run gives the same report
+[[nodiscard]] Report report_on(const MeasuredRun& run);  // pure: the same run gives the same report
 
 int write_report(const std::filesystem::path& run_folder);  // 0; every file written atomically, old figures removed
 

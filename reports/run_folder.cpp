@@ -54,18 +54,18 @@ VisitsByRound Cell::timed_medians() const {
   return medians;
 }
 
-const Cell* Run::find(std::string_view id) const {
+const Cell* MeasuredRun::find(std::string_view id) const {
   const auto found = std::find_if(cells.begin(), cells.end(), [&](const Cell& cell) { return cell.record.id == id; });
   return found == cells.end() ? nullptr : &*found;
 }
 
-Run read_run(const fs::path& folder) {
+MeasuredRun read_run(const fs::path& folder) {
   if (!fs::is_directory(folder / "cells")) {
     throw UsageError(
         fmt::format("{}: no folder \"cells\" in it, so it is not a run; expected what `stepscope run --out` wrote",
                     folder.string()));
   }
-  Run run;
+  MeasuredRun run;
   run.name = fs::weakly_canonical(folder).filename().string();
   for (const fs::directory_entry& entry : fs::directory_iterator(folder / "cells")) {
     if (!entry.is_directory()) continue;

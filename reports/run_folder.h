@@ -1,5 +1,5 @@
 // A run as it lies on disk, read whole: every record, every visit, what the machine was, and the matrix it was asked.
-//     const Run run = read_run("runs/demo");
+//     const MeasuredRun run = read_run("runs/demo");
 // A cell's folder without a record, or a file of another schema, is a UsageError: a report never leaves a cell out silently.
 #pragma once
 
@@ -21,7 +21,7 @@ struct Cell {
   [[nodiscard]] VisitsByRound timed_medians() const;  // ns; good timed visits only
 };
 
-struct Run {
+struct MeasuredRun {
   std::string name = {};  // of the folder
   std::vector<Cell> cells = {};  // in the matrix's order
   nlohmann::ordered_json environment =
@@ -31,6 +31,6 @@ struct Run {
   [[nodiscard]] const Cell* find(std::string_view id) const;
 };
 
-[[nodiscard]] Run read_run(const std::filesystem::path& folder);
+[[nodiscard]] MeasuredRun read_run(const std::filesystem::path& folder);
 
 }  // namespace stepscope

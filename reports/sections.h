@@ -7,12 +7,12 @@
 namespace stepscope {
 
 struct Analysis {  // computed once, read by every section
-  const Run& run;
+  const MeasuredRun& run;
   Names names;
   Answer answer;
   std::vector<const Cell*> shown;  // for figures with a row a cell: all of them, or the telling ones of a large matrix
 
-  explicit Analysis(const Run& run);
+  explicit Analysis(const MeasuredRun& run);
   [[nodiscard]] const Cell* baseline() const { return answer.baseline; }
   [[nodiscard]] const Cell* best() const { return answer.best; }
   [[nodiscard]] bool same_tokens() const;  // every cell has as many tokens a step, so step times compare directly

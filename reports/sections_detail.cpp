@@ -25,7 +25,7 @@ const MemoryTimeline* timeline_of(const Cell& cell) {
   return nullptr;
 }
 
-std::string prediction_text(const Run& run) {
+std::string prediction_text(const MeasuredRun& run) {
   int measured = 0, exact = 0;
   std::int64_t largest = 0;
   std::string worst;

@@ -138,7 +138,7 @@ struct CellUnits {
 };
 
 // Of the cells that ran: one that does not fit by far must not push all others to 0.07.
-CellUnits units_of(const Run& run) {
+CellUnits units_of(const MeasuredRun& run) {
   double time = 0, bytes = 0, planned_bytes = 0;
   for (const Cell& cell : run.cells) {
     const double peak = static_cast<double>(peak_bytes(cell.record));
@@ -227,7 +227,7 @@ Table failures_table(const Analysis& analysis) {
   return table;
 }
 
-std::string outcomes_text(const Run& run) {
+std::string outcomes_text(const MeasuredRun& run) {
   std::vector<std::pair<std::string, int>> counts;
   for (const Cell& cell : run.cells) {
     const std::string outcome(name_of(cell.record.outcome));
@@ -242,7 +242,7 @@ std::string outcomes_text(const Run& run) {
   return text + ".";
 }
 
-std::string utilisation_text(const Run& run) {
+std::string utilisation_text(const MeasuredRun& run) {
   for (const Cell& cell : run.cells) {
     const Peak& peak = cell.record.peak;
     if (peak.flops_per_second) {
@@ -259,7 +259,7 @@ std::string utilisation_text(const Run& run) {
 
 }  // namespace
 
-Analysis::Analysis(const Run& the_run) : run(the_run), names(the_run), answer(answer_of(the_run, names)) {
+Analysis::Analysis(const MeasuredRun& the_run) : run(the_run), names(the_run), answer(answer_of(the_run, names)) {
   std::set<const Cell*> telling(answer.frontier.begin(), answer.frontier.end());
   telling.insert({answer.baseline, answer.best});
   std::size_t others = telling.size() < most_rows_in_figures ? most_rows_in_figures - telling.size() : 0;

@@ -32,7 +32,7 @@ std::string labels(const Analysis& analysis, const std::vector<const Cell*>& cel
 }
 
 template <class Test>
-std::vector<const Cell*> cells_where(const Run& run, Test&& test) {
+std::vector<const Cell*> cells_where(const MeasuredRun& run, Test&& test) {
   std::vector<const Cell*> cells;
   for (const Cell& cell : run.cells) {
     if (test(cell)) cells.push_back(&cell);
@@ -40,7 +40,7 @@ std::vector<const Cell*> cells_where(const Run& run, Test&& test) {
   return cells;
 }
 
-void add_replication(Table& table, const Run& run) {
+void add_replication(Table& table, const MeasuredRun& run) {
   std::set<int> rounds;
   int timed = 0, failed = 0, total = 0;
   for (const Cell& cell : run.cells) {
@@ -123,7 +123,7 @@ void add_overhead(Table& table, const Analysis& analysis) {
 }
 
 void add_verification(Table& table, const Analysis& analysis) {
-  const Run& run = analysis.run;
+  const MeasuredRun& run = analysis.run;
   const auto good = cells_where(run, [](const Cell& cell) { return verified(cell.record); });
   const auto pending =
       cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::ok && !verified(cell.record); });

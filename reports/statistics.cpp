@@ -94,7 +94,9 @@ double median_of(std::span<const double> values) {
 }
 
 Interval mean_of_logs(std::span<const double> values, double confidence) {
-  return interval_of_logs(logs_of(values), confidence);
+  Interval interval = interval_of_logs(logs_of(values), confidence);
+  if (values.size() == 1) interval.middle = values[0];  // exp(log(x)) is x only nearly
+  return interval;
 }
 
 std::optional<Interval> ratio_within_rounds(const VisitsByRound& a, const VisitsByRound& b) {

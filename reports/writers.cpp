@@ -152,7 +152,7 @@ std::string report_markdown(const Report& report) {
   return text;
 }
 
-std::string cells_csv(const Run& run) {
+std::string cells_csv(const MeasuredRun& run) {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;
   for (const Cell& cell : run.cells) {

@@ -11,6 +11,6 @@ namespace stepscope {
 [[nodiscard]] std::string report_json(const Report& report);
 [[nodiscard]] std::string report_markdown(const Report& report);
 [[nodiscard]] std::string cells_csv(
-    const Run& run);  // every record flat: one row a cell, "bytes.state" a column, raw numbers
+    const MeasuredRun& run);  // every record flat: one row a cell, "bytes.state" a column, raw numbers
 
 }  // namespace stepscope

@@ -45,7 +45,9 @@ class Shape {
     for (int axis = 0; axis < rank_; ++axis) product *= (*this)[axis];
     return product;
   }
-  [[nodiscard]] constexpr std::int64_t rows() const { return last() == 0 ? 0 : elements() / last(); }   // all axes but the last
+  [[nodiscard]] constexpr std::int64_t rows() const {
+    return last() == 0 ? 0 : elements() / last();
+  }  // all axes but the last
   constexpr bool operator==(const Shape&) const = default;
 
  private:
@@ -53,7 +55,7 @@ class Shape {
   int rank_ = 0;
 };
 
-[[nodiscard]] std::string to_string(const Shape& shape);   // "[64,512]"
+[[nodiscard]] std::string to_string(const Shape& shape);  // "[64,512]"
 
 [[nodiscard]] constexpr std::int64_t round_up(std::int64_t bytes, std::int64_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;

@@ -15,10 +15,9 @@ namespace {
 Operand part_of(const Operand& packed, const ModelSettings& m, int part) {
   const std::int64_t rows = packed.view.shape[0], sequence = packed.view.shape[1], width = 3 * m.head_dim;
   Operand view = packed;
-  view.view = {.offset = part * m.head_dim,
-               .shape = {rows, sequence, m.heads, m.head_dim},
-               .strides = {sequence * m.heads * width, m.heads * width, width, 1},
-               .micro_stride = 0};
+  view.view.offset = part * m.head_dim;
+  view.view.shape = {rows, sequence, m.heads, m.head_dim};
+  view.view.strides = {sequence * m.heads * width, m.heads * width, width, 1};
   return view;
 }
 

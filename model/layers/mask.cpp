@@ -8,7 +8,7 @@ namespace stepscope {
 
 namespace {
 
-Operand custom_mask(Builder& b, const ModelSettings& m, std::int64_t rows, Shape shape) {
+Operand custom_mask(Builder& b, const ModelSettings& m, Shape shape) {
   const std::int64_t batch = b.program().global_batch, sequence = b.program().sequence;
   if (shape.rank() == 0) shape = {1, 1, sequence, sequence};
   const bool fits = shape.rank() == 4 && (shape[0] == 1 || shape[0] == batch) &&
@@ -16,27 +16,20 @@ Operand custom_mask(Builder& b, const ModelSettings& m, std::int64_t rows, Shape
   if (!fits)
     throw UsageError(fmt::format("mask = {}: must be [{} or 1,{} or 1,{},{}]", to_string(shape), batch, m.heads,
                                  sequence, sequence));
-  Operand mask = b.operand(b.batch_state("mask", {DType::u8, shape}));
-  if (shape[0] == 1) return mask;
-  const std::int64_t row = shape[1] * shape[2] * shape[3];
-  mask.view.shape = {rows, shape[1], shape[2], shape[3]};
-  mask.view.micro_stride = rows * row;
-  return mask;
+  const StateId mask = b.batch_state("mask", {DType::u8, shape});
+  return shape[0] == 1 ? b.operand(mask) : b.rows_of(mask);
 }
-
 }  // namespace
 
-AttentionMask attention_mask(Builder& b, const ModelSettings& m, std::int64_t rows, const Shape& custom_shape) {
+AttentionMask attention_mask(Builder& b, const ModelSettings& m, const Shape& custom_shape) {
   AttentionMask mask;
   for (const std::string& kind : m.mask) {
     if (kind == "causal") {
       mask.causal = true;
     } else if (kind == "padding") {
-      mask.lengths = b.operand(b.batch_state("lengths", {DType::int32, {b.program().global_batch}}));
-      mask.lengths->view.shape = {rows};
-      mask.lengths->view.micro_stride = rows;
+      mask.lengths = b.rows_of(b.batch_state("lengths", {DType::int32, {b.program().global_batch}}));
     } else {
-      mask.custom = custom_mask(b, m, rows, custom_shape);
+      mask.custom = custom_mask(b, m, custom_shape);
     }
   }
   return mask;

@@ -14,8 +14,7 @@ struct AttentionMask {
   std::optional<Operand> custom;  // u8 [B|1, heads|1, S, S], 1 = visible
 };
 
-// Makes the batch states that the model's masks need. rows: of a micro-step.
-[[nodiscard]] AttentionMask attention_mask(Builder& b, const ModelSettings& m, std::int64_t rows,
-                                           const Shape& custom_shape);
+// Makes the batch states that the model's masks need.
+[[nodiscard]] AttentionMask attention_mask(Builder& b, const ModelSettings& m, const Shape& custom_shape);
 
 }  // namespace stepscope

@@ -16,15 +16,6 @@ namespace stepscope {
 
 namespace {
 
-// The rows of one micro-step, of a state that holds those of the whole step.
-Operand rows_of_step(const Operand& whole_step, std::int64_t rows) {
-  Operand view = whole_step;
-  const std::int64_t sequence = whole_step.view.shape[1];
-  view.view.shape = {rows, sequence};
-  view.view.micro_stride = rows * sequence;
-  return view;
-}
-
 Operand embed(Builder& b, const ModelSettings& m, const Operand& tokens) {
   const std::int64_t sequence = tokens.view.shape[1];
   const Initial of_table{Initial::Law::normal, 1 / std::sqrt(static_cast<double>(m.hidden))};
@@ -45,12 +36,11 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
   if (sequence > m.max_sequence)
     throw UsageError(
         fmt::format("training.sequence = {}: must be at most model.max_sequence = {}", sequence, m.max_sequence));
-  const std::int64_t rows = batch / b.program().micro_steps;
-  const Operand tokens = b.operand(b.batch_state("tokens", {DType::int32, {batch, sequence}}));
-  const Operand targets = b.operand(b.batch_state("targets", {DType::int32, {batch, sequence}}));
-  const AttentionMask mask = attention_mask(b, m, rows, custom_mask_shape);
+  const StateId tokens = b.batch_state("tokens", {DType::int32, {batch, sequence}});
+  const StateId targets = b.batch_state("targets", {DType::int32, {batch, sequence}});
+  const AttentionMask mask = attention_mask(b, m, custom_mask_shape);
 
-  Operand x = embed(b, m, rows_of_step(tokens, rows));  // [B, S, H]
+  Operand x = embed(b, m, b.rows_of(tokens));  // [B, S, H]
   for (std::int64_t layer = 0; layer < m.layers; ++layer) {
     const auto scope = b.scope(fmt::format("blocks.{}", layer), "TransformerBlock");
     x = transformer_block(b, m, mask, x);
@@ -58,8 +48,8 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
   const Operand h = norm(b, "final_norm", x);
   const Operand logits = wide_dense(b, "head", h, m.vocabulary);  // [B, S, V]
   const auto scope = b.scope("loss", "Loss");
-  const ValueId loss = cross_entropy(b, logits, rows_of_step(targets, rows));
-  count_tokens(b, targets);
+  const ValueId loss = cross_entropy(b, logits, b.rows_of(targets));
+  count_tokens(b, b.operand(targets));
   cast_copies(b);
   return std::move(b).finish(loss, logits.value());
 }

@@ -1,8 +1,8 @@
 // The seed's transformer: embedding and positions, blocks of MLP before attention, final norm, head, cross-entropy.
 //     Builder b(DType::fp32);
-//     b.set_batch(64, 512, 4);
-//     const Program forward = build_transformer(std::move(b), settings);     // micro-steps of 16 rows
-// Legend: B rows of a micro-step, S sequence, H hidden, V vocabulary, M mlp_hidden, D head_dim.
+//     b.set_batch(64, 512, 4);                                                // a forward pass has 16 of the 64 rows
+//     const Program forward = build_transformer(std::move(b), settings);
+// Legend: B rows of a forward pass, S sequence, H hidden, V vocabulary, M mlp_hidden, D head_dim.
 #pragma once
 
 #include "model/layers/model_settings.h"

@@ -85,6 +85,19 @@ void Builder::emit_prologue(const OperationKind& kind, std::vector<Operand> ins,
   prologue_.push_back(std::move(operation));
 }
 
+Operand Builder::rows_of(StateId batch) const {
+  Operand part = whole(program_, batch);
+  const Shape& all = part.view.shape;
+  switch (all.rank()) {
+    case 1: part.view.shape = {rows()}; break;
+    case 2: part.view.shape = {rows(), all[1]}; break;
+    case 3: part.view.shape = {rows(), all[1], all[2]}; break;
+    default: part.view.shape = {rows(), all[1], all[2], all[3]};
+  }
+  part.view.micro_stride = part.view.shape.elements();
+  return part;
+}
+
 void Builder::set_batch(std::int64_t global_batch, std::int64_t sequence, int micro_steps) {
   program_.global_batch = global_batch;
   program_.sequence = sequence;

@@ -57,6 +57,9 @@ class Builder {
   [[nodiscard]] Operand operand(StateId id) const { return whole(program_, id); }
   [[nodiscard]] Operand control() const { return whole(program_, program_.control); }
   [[nodiscard]] Operand results() const { return whole(program_, program_.results); }
+  // Rows of one forward pass, and the part of a batch state [global_batch, ..] that the pass reads.
+  [[nodiscard]] std::int64_t rows() const { return program_.global_batch / program_.micro_steps; }
+  [[nodiscard]] Operand rows_of(StateId batch) const;
   void set_batch(std::int64_t global_batch, std::int64_t sequence, int micro_steps);
 
   [[nodiscard]] Program finish(ValueId loss, ValueId logits) &&;

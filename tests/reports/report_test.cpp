@@ -116,7 +116,7 @@ TEST(Report, refuses_a_folder_that_is_no_run_and_a_file_of_another_version) {
 TEST(Names, are_short_and_never_the_same) {
   SyntheticRun synthetic{.failures = false};
   synthetic.cells.push_back(synthetic.cells.front());  // equal in every axis shown
-  const Run run = read_run(synthetic.write(fresh("names")));
+  const MeasuredRun run = read_run(synthetic.write(fresh("names")));
   const Names names(run);
   std::set<std::string> labels;
   for (const Cell& cell : run.cells) labels.insert(names.label(cell.record));

@@ -142,6 +142,7 @@ TEST_P(EveryMatmul, is_right_for_odd_sizes_layouts_and_strides) {
   for (int trial = 0; trial < 60; ++trial) {
     MatmulSpec s{.m = pick(1, 70), .n = pick(1, 70), .k = pick(1, 70), .in = types.in, .out = types.out};
     if (trial % 12 == 0) s.m = pick(129, 300);
+    if (trial % 6 == 1) s.n = pick(129, 300);  // a transposed: tiles across as well
     s.transpose_a = trial % 2 == 1;
     s.transpose_b = trial / 2 % 2 == 1;
     const bool gaps = trial % 3 == 0;

@@ -132,9 +132,10 @@ void expect_softmax_attention(const Setting& s) {
         double lse = 0;
         const std::vector<double> p = definition.weights(b, head, i, lse);
         const auto row = static_cast<std::size_t>(s.row(b, head, i));
-        if (!s.materialised)
+        if (!s.materialised) {
           ASSERT_TRUE(close(outcome.statistic[row], lse, s.dtype))
               << "lse " << outcome.statistic[row] << ", not " << lse;
+        }
         for (std::size_t j = 0; s.materialised && j < p.size(); ++j)
           ASSERT_TRUE(close(outcome.statistic[row * p.size() + j], p[j], s.dtype)) << "p of row " << i << ", key " << j;
         for (std::int64_t d = 0; d < s.width; ++d) {

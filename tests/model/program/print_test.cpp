@@ -16,7 +16,7 @@ namespace {
 TEST(Print, of_tiny_with_checkpointed_blocks_is_the_committed_text) {
   const Program p = testing::step_of({"tiny", "bf16", std::string("TransformerBlock"), 2});
   const std::string text = print(p, plan_memory(p));
-  const std::string path = std::string(STEPSCOPE_SOURCE_DIR) + "/tests/golden/tiny_program.txt";
+  const std::string path = STEPSCOPE_SOURCE_DIR "/tests/golden/tiny_program.txt";
   if (std::getenv("STEPSCOPE_WRITE_GOLDEN") != nullptr) std::ofstream(path) << text;
   std::ifstream file(path);
   EXPECT_EQ(text, std::string(std::istreambuf_iterator<char>(file), {}));
