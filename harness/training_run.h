@@ -1,0 +1,38 @@
+// `stepscope train`: one cell trained for real, into a folder that it can go on from.
+//     const TrainingEnd end = train({.cell = &cell, .machine = machine, .out = "runs/kjv", .steps = 1000}, say);
+// OUT/loss.csv has a row a step (no times: a resumed run writes the same bytes as one never stopped), OUT/state.safetensors
+// parameters and moments, OUT/cell.toml the configuration. Both are written whole; what a killed run did after its last
+// saved state is done again. Throws UsageError where OUT belongs to another configuration or cannot be written.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "harness/cell.h"
+#include "model/program/cost.h"
+
+namespace stepscope {
+
+struct TrainingRequest {
+  const MatrixCell* cell = nullptr;
+  Machine machine;
+  std::filesystem::path out;
+  std::int64_t steps = 0;
+  std::int64_t save_every = 0;  // steps; 0: a tenth of all
+  std::int64_t validate_every = 0;  // steps; 0: a tenth of all
+};
+
+struct TrainingEnd {
+  std::int64_t step = 0;  // reached
+  double loss = 0;  // of the last step
+  double validation_loss = 0;  // the last one; NaN where there is none
+  bool interrupted = false;
+};
+
+using Say = std::function<void(const std::string& line)>;
+
+[[nodiscard]] TrainingEnd train(const TrainingRequest& request, const Say& say);
+
+}  // namespace stepscope
