@@ -43,7 +43,7 @@ std::optional<Choice> choice_of(const toml::node& node) {
   if (const auto* v = node.as_floating_point()) return Choice(v->get());
   if (const auto* v = node.as_string()) return Choice(v->get());
   const toml::array* array = node.as_array();
-  if (array == nullptr || array->empty()) return std::nullopt;
+  if (array == nullptr) return std::nullopt;
   std::vector<std::string> texts;
   for (const toml::node& element : *array) {
     if (!element.is_string()) return std::nullopt;

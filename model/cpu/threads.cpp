@@ -74,7 +74,7 @@ void Threads::run(std::int64_t tasks, Call call, const void* object) {
   tasks_.store(static_cast<std::uint32_t>(tasks), std::memory_order_release);
   finished_.store(0, std::memory_order_relaxed);
   claim_.store(std::uint64_t{number} << 32, std::memory_order_release);
-  region_.store(number, std::memory_order_release);
+  region_.store(number, std::memory_order_seq_cst);  // not to be overtaken by notify's look for sleepers
   region_.notify_all();
 
   work_as(0);

@@ -11,7 +11,7 @@
 
 namespace stepscope {
 
-class TemporaryFolder : public testing::Test {
+class TemporaryFolder : public ::testing::Test {
  protected:
   TemporaryFolder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "stepscope-test-XXXXXX").string();

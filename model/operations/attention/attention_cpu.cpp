@@ -105,7 +105,7 @@ class ForwardRun {
     const T* const q = at_.in<const T>(0) + l.at(b, head, first);
     const T *const k = at_.in<const T>(1) + l.at(b, head, 0), *const v = at_.in<const T>(2) + l.at(b, head, 0);
     T* const o = at_.out<T>(0) + l.out_at(b, head, first);
-    const auto score = static_cast<std::size_t>(block);
+    const auto index = static_cast<std::size_t>(block);
     if constexpr (Plan::widened) {
       auto* const wide_q = piece<M>(mine, plan_.q);
       auto *const wide_k = piece<M>(mine, plan_.k), *const wide_v = piece<M>(mine, plan_.v);
@@ -113,14 +113,14 @@ class ForwardRun {
       widen_rows(dtype_of<T>, q, l.row_stride, wide_q, D, rows, D);
       widen_rows(dtype_of<T>, k, l.row_stride, wide_k, D, keys, D);
       widen_rows(dtype_of<T>, v, l.row_stride, wide_v, D, keys, D);
-      score_matmul_[score].run(slot, wide_q, wide_k, scores, scratch);
+      score_matmul_[index].run(slot, wide_q, wide_k, scores, scratch);
       softmax_block(b, head, first, rows, keys, mine);
-      out_matmul_[score].run(slot, piece<M>(mine, plan_.weights), wide_v, wide_o, scratch);
+      out_matmul_[index].run(slot, piece<M>(mine, plan_.weights), wide_v, wide_o, scratch);
       narrow_rows(dtype_of<T>, wide_o, D, o, l.out_stride(), rows, D);
     } else {
-      score_matmul_[score].run(slot, q, k, scores, scratch);
+      score_matmul_[index].run(slot, q, k, scores, scratch);
       softmax_block(b, head, first, rows, keys, mine);
-      out_matmul_[score].run(slot, piece<M>(mine, plan_.weights), v, o, scratch);
+      out_matmul_[index].run(slot, piece<M>(mine, plan_.weights), v, o, scratch);
     }
   }
 

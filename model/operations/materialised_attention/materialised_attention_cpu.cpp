@@ -106,20 +106,20 @@ class ForwardRun {
     A* const p = at_.out<A>(1) + l.statistic_at(b, head, first) * l.sequence;
     for (std::int64_t row = 0; row < rows; ++row)
       scale_row<T>(Team{}, at_.in<const T>(0) + l.at(b, head, first + row), qs + row * D, scale_, D);
-    const auto at = static_cast<std::size_t>(block);
+    const auto index = static_cast<std::size_t>(block);
     if constexpr (Plan::widened) {
       auto *const wide_k = piece<M>(mine, plan_.k), *const wide_v = piece<M>(mine, plan_.v),
                   *const wide_o = piece<M>(mine, plan_.o);
       widen_rows(dtype_of<T>, k, l.row_stride, wide_k, D, keys, D);
       widen_rows(dtype_of<T>, v, l.row_stride, wide_v, D, keys, D);
-      score_matmul_[at].run(slot, qs, wide_k, p, scratch);
+      score_matmul_[index].run(slot, qs, wide_k, p, scratch);
       const M* const weights = softmax_block(b, head, first, rows, keys, mine);
-      out_matmul_[at].run(slot, weights, wide_v, wide_o, scratch);
+      out_matmul_[index].run(slot, weights, wide_v, wide_o, scratch);
       narrow_rows(dtype_of<T>, wide_o, D, o, l.out_stride(), rows, D);
     } else {
-      score_matmul_[at].run(slot, qs, k, p, scratch);
+      score_matmul_[index].run(slot, qs, k, p, scratch);
       const M* const weights = softmax_block(b, head, first, rows, keys, mine);
-      out_matmul_[at].run(slot, weights, v, o, scratch);
+      out_matmul_[index].run(slot, weights, v, o, scratch);
     }
   }
 

@@ -1,0 +1,153 @@
+// kill -9 at random moments: a resumed run has the records of one never disturbed, a resumed training the same bits.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "model/base/file.h"
+#include "reports/run_folder.h"
+#include "tests/support/program_run.h"
+#include "tests/support/temporary_folder.h"
+
+namespace stepscope {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Kill : public TemporaryFolder {
+ protected:
+  std::vector<std::string> run_arguments(const std::string& out) {
+    std::ofstream(folder / "m.toml")
+        << "[model]\npreset = \"tiny\"\n[matrix]\nprecision = [\"fp32\", \"bf16\"]\ncheckpointing = [\"none\", "
+           "\"TransformerBlock\"]\n"
+           "[measure]\nrounds = 2\nwarmup_steps = 1\ntimed_steps = 4\nprofiled_steps = 1\nlearning_steps = 20\n";
+    return {"run", (folder / "m.toml").string(), "--out", (folder / out).string(), "--threads", "2"};
+  }
+
+  static void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+  // A worker is a child of the coordinator; 0 where there is none at the moment.
+  static pid_t child_of(pid_t parent) {
+    std::ifstream children("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
+    pid_t child = 0;
+    children >> child;
+    return child;
+  }
+
+  static std::string text_of(const fs::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+};
+
+// What of a record does not depend on time.
+std::string timeless(const Record& record) {
+  auto json = to_json(record);
+  for (const char* key : {"step_time_ns", "tokens_per_second", "profiler_overhead", "mfu", "hfu", "disturbed_visits",
+                          "failed_visits", "repeat", "reason"})
+    json.erase(key);
+  return json.dump();
+}
+
+std::map<std::string, std::string> timeless_records(const fs::path& run) {
+  std::map<std::string, std::string> records;
+  for (const Cell& cell : read_run(run).cells) records[cell.record.id] = timeless(cell.record);
+  return records;
+}
+
+TEST_F(Kill, twenty_times_leaves_the_records_of_a_run_never_killed) {
+  ASSERT_EQ(testing::run_program(run_arguments("whole")).status, 0);
+  const auto expected = timeless_records(folder / "whole");
+  std::mt19937 random(20);
+  int killed = 0;
+  for (int moment = 0; moment < 20; ++moment) {
+    const pid_t coordinator = testing::start_program(run_arguments("killed"), folder / "log");
+    sleep_ms(std::uniform_int_distribution(5, 400)(random));
+    const pid_t victim = moment % 2 == 0 ? coordinator : child_of(coordinator);
+    if (victim > 0 && kill(victim, SIGKILL) == 0) ++killed;
+    if (victim != coordinator) {
+      sleep_ms(20);
+      kill(coordinator, SIGKILL);
+    }
+    testing::wait_for(coordinator);
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "killed"))  // never half a record
+      if (entry.path().filename() == "record.json") {
+        EXPECT_NO_THROW((void)read_record(entry.path()));
+      }
+  }
+  EXPECT_GE(killed, 15);
+  ASSERT_EQ(testing::run_program(run_arguments("killed")).status, 0);
+  EXPECT_EQ(timeless_records(folder / "killed"), expected);
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "killed"))
+    EXPECT_FALSE(is_temporary(entry.path())) << entry.path();
+}
+
+TEST_F(Kill, a_killed_worker_is_a_result_and_measured_again_on_resume) {
+  const pid_t coordinator = testing::start_program(run_arguments("run"), folder / "log");
+  pid_t worker = 0;
+  for (int i = 0; i < 2000 && worker == 0; ++i) {
+    sleep_ms(1);
+    worker = child_of(coordinator);
+  }
+  ASSERT_GT(worker, 0);
+  kill(worker, SIGKILL);
+  ASSERT_EQ(testing::wait_for(coordinator), 0);
+  EXPECT_NE(text_of(folder / "log").find("crashed: signal 9"), std::string::npos);
+  ASSERT_EQ(testing::run_program(run_arguments("run")).status, 0);
+  for (const Cell& cell : read_run(folder / "run").cells) {
+    EXPECT_EQ(cell.record.outcome, Outcome::ok);
+    EXPECT_EQ(cell.record.failed_visits, 0);
+  }
+}
+
+TEST_F(Kill, ctrl_c_leaves_a_run_that_resumes) {
+  const pid_t coordinator = testing::start_program(run_arguments("run"), folder / "log");
+  sleep_ms(300);
+  kill(coordinator, SIGINT);
+  EXPECT_EQ(testing::wait_for(coordinator), 130);
+  EXPECT_NE(text_of(folder / "log").find("go on with: stepscope run"), std::string::npos);
+  EXPECT_EQ(testing::run_program(run_arguments("run")).status, 0);
+}
+
+TEST_F(Kill, training_goes_on_to_the_same_bits) {
+  const auto arguments = [&](const std::string& out) {
+    return std::vector<std::string>{
+        "train",     "--preset", "tiny", "--steps", "120", "--save-every", "7", "--out", (folder / out).string(),
+        "--threads", "2"};
+  };
+  ASSERT_EQ(testing::run_program(arguments("whole")).status, 0);
+  std::mt19937 random(3);
+  for (int moment = 0; moment < 8; ++moment) {
+    const pid_t training = testing::start_program(arguments("killed"), folder / "log");
+    sleep_ms(std::uniform_int_distribution(20, 200)(random));
+    kill(training, SIGKILL);
+    testing::wait_for(training);
+  }
+  ASSERT_EQ(testing::run_program(arguments("killed")).status, 0);
+  EXPECT_EQ(text_of(folder / "killed" / "loss.csv"), text_of(folder / "whole" / "loss.csv"));
+  EXPECT_EQ(text_of(folder / "killed" / "state.safetensors"), text_of(folder / "whole" / "state.safetensors"));
+}
+
+TEST_F(Kill, training_goes_on_to_the_same_bits_with_another_number_of_threads) {
+  const auto train = [&](const std::string& out, const std::string& threads) {
+    return std::vector<std::string>{
+        "train",     "--preset", "tiny", "--steps", "60", "--save-every", "10", "--out", (folder / out).string(),
+        "--threads", threads};
+  };
+  ASSERT_EQ(testing::run_program(train("whole", "1")).status, 0);
+  const pid_t training = testing::start_program(train("moved", "2"), folder / "log");
+  sleep_ms(150);
+  kill(training, SIGKILL);
+  testing::wait_for(training);
+  ASSERT_EQ(testing::run_program(train("moved", "1")).status, 0);
+  EXPECT_EQ(text_of(folder / "moved" / "state.safetensors"), text_of(folder / "whole" / "state.safetensors"));
+}
+
+}  // namespace
+}  // namespace stepscope

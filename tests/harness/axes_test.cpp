@@ -1,0 +1,92 @@
+// Laws of the table of fields: from it follow keys, --set, defaults, ids, axes and errors.
+#include "harness/axes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "harness/matrix.h"
+#include "harness/planned.h"
+#include "model/base/error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace stepscope {
+namespace {
+
+TEST(Axes, names_are_unique_and_helped) {
+  std::set<std::string> names;
+  for (const Field& field : fields()) {
+    EXPECT_TRUE(names.insert(field.name).second) << field.name;
+    EXPECT_FALSE(field.help.empty()) << field.name;
+    EXPECT_TRUE(field.get && field.set) << field.name;
+  }
+}
+
+TEST(Axes, every_technique_is_a_field_that_is_off_unless_said) {
+  const Configuration plain = matrix_of(overrides_of({}, "tiny", "")).cells.front().configuration;
+  for (const Technique& technique : techniques())
+    EXPECT_EQ(field_named(technique.name, "").get(plain), technique.off) << technique.name;
+}
+
+TEST(Axes, off_is_absent_to_the_id) {
+  std::vector<std::string> sets;
+  for (const Technique& technique : techniques())
+    sets.push_back(std::string(technique.name) + "=" + to_string(technique.off));
+  EXPECT_EQ(matrix_of(overrides_of(sets, "tiny", "")).cells.front().id,
+            matrix_of(overrides_of({}, "tiny", "")).cells.front().id);
+}
+
+class AxesFile : public TemporaryFolder {};
+
+TEST_F(AxesFile, a_cell_written_out_and_read_back_is_the_same_cell) {
+  const MatrixCell cell =
+      matrix_of(overrides_of({"checkpointing=[\"MLPBlock\", \"AttentionBlock\"]", "precision=bf16", "accumulation=4",
+                              "layers=3", "mask=[\"causal\",\"padding\"]", "clip=1.5", "model.mlp_hidden=100"},
+                             "tiny", ""))
+          .cells.front();
+  std::ofstream(folder / "cell.toml") << to_toml(cell.configuration);
+  const Matrix back = read_matrix((folder / "cell.toml").string(), {});
+  ASSERT_EQ(back.cells.size(), 1U);
+  EXPECT_EQ(back.cells.front().id, cell.id);
+  EXPECT_EQ(canonical_text(back.cells.front().configuration), canonical_text(cell.configuration));
+  EXPECT_EQ(axes_of(back.cells.front().configuration), axes_of(cell.configuration));
+}
+
+TEST(Axes, ids_tell_cells_apart_and_are_file_names) {
+  std::set<std::string> ids;
+  for (const char* set :
+       {"layers=3", "precision=bf16", "checkpointing=every-2", "seed=5", "dropout=0.2", "clip=1", "mask=[]"}) {
+    const std::string id = matrix_of(overrides_of({set}, "tiny", "")).cells.front().id;
+    EXPECT_TRUE(ids.insert(id).second) << set;
+    EXPECT_EQ(id.find_first_of("/ \"[]"), std::string::npos) << id;
+    EXPECT_LE(id.size(), 80U);
+  }
+}
+
+TEST(Axes, derived_fields_follow_an_override) {
+  const Configuration c =
+      matrix_of(overrides_of({"hidden=96", "max_sequence=20"}, "tiny", "")).cells.front().configuration;
+  EXPECT_EQ(c.model.mlp_hidden, 4 * 96);
+  EXPECT_EQ(c.model.head_dim, 48);
+  EXPECT_EQ(c.training.sequence, 20);
+}
+
+TEST(Axes, an_unknown_name_is_answered_with_the_nearest) {
+  try {
+    (void)field_named("learning_rte", "--set");
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("learning_rate"));
+  }
+}
+
+TEST(Axes, presets_are_of_the_size_they_say) {
+  for (const auto& [preset, parameters] :
+       std::map<std::string, std::int64_t>{{"seed", 155'877'376}, {"seed-small", 3'323'648}})
+    EXPECT_EQ(parameter_count(resolved(preset_named(preset).model)), parameters);
+}
+
+}  // namespace
+}  // namespace stepscope
