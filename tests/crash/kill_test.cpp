@@ -1,4 +1,5 @@
 // kill -9 at random moments: a resumed run has the records of one never disturbed, a resumed training the same bits.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -32,12 +33,12 @@ class Kill : public TemporaryFolder {
 
   static void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
-  // A worker is a child of the coordinator; 0 where there is none at the moment.
-  static pid_t child_of(pid_t parent) {
-    std::ifstream children("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
-    pid_t child = 0;
-    children >> child;
-    return child;
+  // The child that measures a cell; 0 where there is none at the moment.
+  static pid_t worker_of(pid_t coordinator) {
+    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", coordinator));
+    for (pid_t child = 0; children >> child;)
+      if (text_of(fmt::format("/proc/{}/cmdline", child)).find("worker") != std::string::npos) return child;
+    return 0;
   }
 
   static std::string text_of(const fs::path& file) {
@@ -69,7 +70,7 @@ TEST_F(Kill, twenty_times_leaves_the_records_of_a_run_never_killed) {
   for (int moment = 0; moment < 20; ++moment) {
     const pid_t coordinator = testing::start_program(run_arguments("killed"), folder / "log");
     sleep_ms(std::uniform_int_distribution(5, 400)(random));
-    const pid_t victim = moment % 2 == 0 ? coordinator : child_of(coordinator);
+    const pid_t victim = moment % 2 == 0 ? coordinator : worker_of(coordinator);
     if (victim > 0 && kill(victim, SIGKILL) == 0) ++killed;
     if (victim != coordinator) {
       sleep_ms(20);
@@ -93,7 +94,7 @@ TEST_F(Kill, a_killed_worker_is_a_result_and_measured_again_on_resume) {
   pid_t worker = 0;
   for (int i = 0; i < 2000 && worker == 0; ++i) {
     sleep_ms(1);
-    worker = child_of(coordinator);
+    worker = worker_of(coordinator);
   }
   ASSERT_GT(worker, 0);
   kill(worker, SIGKILL);

@@ -115,7 +115,7 @@ TEST_F(BadInput, options) {
   EXPECT_THAT(refused({"plan", "--preset", "tiny", "--card", "h900"}), HasSubstr("h900"));
   EXPECT_THAT(refused({"step", "--preset", "tiny", "--steps", "0"}), HasSubstr("steps"));
   EXPECT_THAT(refused({"train", "--preset", "tiny", "--out", (folder / "t").string()}), HasSubstr("--steps"));
-  EXPECT_THAT(refused({"dance"}), HasSubstr("dance"));
+  EXPECT_THAT(refused({"dance"}), HasSubstr("stepscope --help"));
 }
 
 TEST_F(BadInput, places_that_cannot_be_written) {
