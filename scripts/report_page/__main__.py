@@ -1,4 +1,4 @@
-"""Makes RUN/report/index.html from RUN/report/{report.json, figures/*.csv}. Shows numbers, computes none: units of axes are all it scales."""
+"""Makes RUN/report/index.html and figures/*.svg from RUN/report/{report.json, figures/*.csv}. Shows numbers, computes none: units of axes are all it scales."""
 import csv
 import json
 import os
@@ -50,7 +50,9 @@ def draw_figures(report, folder):
             if draw is None:
                 raise UsageError(f'report.json: figure "{figure["name"]}" has no drawing; known: {", ".join(drawings.ALL)}')
             rows = read_csv(folder / figure["csv"])
-            figure["svg"] = Markup(theme.themed_svg(draw(rows, figure["labels"]), figure["name"], figure["title"]))
+            svg = theme.themed_svg(draw(rows, figure["labels"]), figure["name"], figure["title"])
+            write_atomically((folder / figure["csv"]).with_suffix(".svg"), theme.standalone(svg))
+            figure["svg"] = Markup(svg)
 
 
 def unbroken(text):

@@ -269,6 +269,7 @@ def time_operations(rows, names):
 
 def difference(rows, names):
     unit = time_unit(max(abs(number(row[key])) for row in rows for key in ("start_ns", "end_ns")))
+    parts = unit.for_parts(max(abs(number(row["difference_ns"])) for row in rows if row["kind"] != "total"))
     figure, axes = new_figure(0.7 + 0.28 * len(rows))
     for y, row in enumerate(rows):
         start, end = number(row["start_ns"]) / unit.scale, number(row["end_ns"]) / unit.scale
@@ -277,7 +278,7 @@ def difference(rows, names):
         else:
             saved = number(row["difference_ns"]) < 0
             fill = colour("between") if row["kind"] == "residual" else colour("good") if saved else colour("bad")
-            text = ("" if saved else "+") + unit.text(number(row["difference_ns"]))
+            text = ("" if saved else "+") + parts.text(number(row["difference_ns"]))
         axes.barh(y, end - start, left=start, height=0.66, color=fill)
         if y + 1 < len(rows):
             axes.plot([end, end], [y + 0.33, y + 0.67], color=colour("muted"), linewidth=0.7)

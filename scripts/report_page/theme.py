@@ -105,6 +105,13 @@ def themed_svg(figure, name, title):
                   rf'<svg role="img" aria-label="{_escaped(title)}" \1 xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1)
 
 
+def standalone(svg):
+    """A page's <svg> as a file of its own, light and dark: its colours, font and background come along."""
+    style = f"<style>{css_variables()}:root{{--font:'DejaVu Sans',system-ui,sans-serif;background:var(--paper)}}</style>"
+    head, body = svg.split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{body}'
+
+
 def _variable(sentinel):
     for name, value in SENTINELS.items():
         if value == sentinel:
