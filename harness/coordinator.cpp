@@ -86,12 +86,17 @@ void Coordinator::plan_cells() {
   std::set<std::string> sources;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     Entry& entry = entries_[i];
-    const std::string which = request_.matrix.file.empty() || entry.cell.added ? "" : " --cell " + entry.cell.id;
-    PlannedCell planned =
-        plan_cell(entry.cell, request_.machine,
-                  {.budget_bytes = 0, .repeat = fmt::format("stepscope step {}{}", request_.arguments, which)});
+    const std::string which = request_.matrix.file.empty() ? "" : " --cell " + entry.cell.id;
+    const std::string repeat = entry.cell.added  // the matrix does not have it
+                                   ? fmt::format("stepscope step {}", (folder(entry) / "cell.toml").string())
+                                   : fmt::format("stepscope step {}{}", request_.arguments, which);
+    PlannedCell planned = plan_cell(entry.cell, request_.machine, {.budget_bytes = 0, .repeat = repeat});
     entry.planned = std::move(planned.record);
-    entry.planned.position = static_cast<int>(i);
+    const std::vector<MatrixCell>& listed = request_.matrix.cells;  // its place there, whatever --only leaves out
+    const auto found =
+        std::find_if(listed.begin(), listed.end(), [&](const MatrixCell& cell) { return cell.id == entry.cell.id; });
+    entry.planned.position =
+        static_cast<int>(found - listed.begin()) + (found == listed.end() ? static_cast<int>(i) : 0);
     if (!runs(entry)) continue;
     entry.program = print(planned.step.program, planned.step.plan);
     if (sources.insert(entry.cell.configuration.data.source).second)
@@ -101,7 +106,8 @@ void Coordinator::plan_cells() {
 
 std::string Coordinator::fingerprint() const {
   Hash hash;
-  for (const Entry& entry : entries_) hash.add(canonical_text(entry.cell.configuration)).add(entry.cell.excluded_by);
+  for (const MatrixCell& cell : request_.matrix.cells)  // all of them, so that --only goes on with the whole run
+    hash.add(canonical_text(cell.configuration)).add(cell.excluded_by);
   const MeasureSettings& m = request_.matrix.measure;
   hash.add(fmt::format("{} {} {} {} {}", m.rounds, m.warmup_steps, m.timed_steps, m.profiled_steps, m.learning_steps));
   return hexadecimal(hash.value());

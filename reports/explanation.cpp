@@ -45,6 +45,8 @@ std::optional<StepProfile> profile_of(const Cell& cell) {
     ++visits;
     double spans_ns = 0;
     for (const SpanSum& span : visit.spans) {
+      if (span.phase == "between")
+        continue;  // gaps a profiler noted itself: they are what the operations leave of the step
       spans_ns += span.time_ns;
       const auto [found, added] = sums.try_emplace(key_of(span), span);
       if (added) {

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t fewest_points = 3;
 constexpr std::size_t most_labels = 24;
 constexpr std::size_t most_curves = 8;
+constexpr std::size_t most_operations = 10;
 
 std::string flag(bool value) { return value ? "1" : "0"; }
 std::string whole(std::int64_t value) { return std::to_string(value); }
@@ -106,7 +107,7 @@ std::optional<Figure> time_memory_figure(const Analysis& analysis) {
                 .caption =
                     "Each point is a verified cell: left is smaller, down is faster. The line joins the cells that no "
                     "other beats in "
-                    "both; bars are 95 % intervals.",
+                    "both; bars are 95 % intervals, cut where they leave the frame.",
                 .labels = {{"x", "peak memory"}, {"y", analysis.same_tokens() ? "time of a step" : "time of a token"}},
                 .columns = {"cell", "label", "precision", "peak_bytes", "time_ns", "low_ns", "high_ns", "on_frontier",
                             "is_reference", "is_recommended", "is_labelled", "arithmetic"}};
@@ -181,14 +182,14 @@ std::optional<Figure> memory_categories_figure(const Analysis& analysis) {
 }
 
 std::optional<Figure> memory_timeline_figure(const Analysis& analysis) {
-  Figure figure{.name = "memory_timeline",
-                .title = "Memory through one step",
-                .caption =
-                    "Bytes alive at each operation of the plan, above the state that stays. The mark is the peak, "
-                    "whose contents are "
-                    "listed below.",
-                .labels = {{"x", "operation, in the order of the step"}, {"y", "live bytes"}},
-                .columns = {"cell", "label", "operation", "phase", "live_bytes", "state_bytes", "is_peak"}};
+  Figure figure{
+      .name = "memory_timeline",
+      .title = "Memory through one step",
+      .caption =
+          "Bytes alive at each operation of the plan, workspaces included, above the state that stays. The mark "
+          "is where the values are largest; the tables below list them.",
+      .labels = {{"x", "operation, in the order of the step"}, {"y", "live bytes"}},
+      .columns = {"cell", "label", "operation", "phase", "live_bytes", "state_bytes", "is_peak"}};
   for (const Cell* cell : compared_cells(analysis)) {
     const MemoryTimeline* memory = timeline_of(*cell);
     if (memory == nullptr) continue;
@@ -249,12 +250,21 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
   std::vector<std::pair<double, std::string>> order;
   for (const auto& [operation, total] : totals) order.emplace_back(-total, operation);
   std::sort(order.begin(), order.end());
-  for (const auto& [unused, operation] : order) {
+  std::map<std::string, std::string> row_of;  // operation -> the name it is drawn under
+  std::vector<std::string> drawn;
+  const bool cut = order.size() > most_operations;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const bool small = cut && i + 1 >= most_operations;
+    const std::string name = small ? fmt::format("{} smaller", order.size() - most_operations + 1) : order[i].second;
+    row_of[order[i].second] = name;
+    if (drawn.empty() || drawn.back() != name) drawn.push_back(name);
+  }
+  for (const std::string& operation : drawn) {
     for (const auto& [cell, profile] : profiles) {
       std::map<std::string, double> by_phase;
       double total = 0, start = 0;
       for (const SpanSum& span : profile.spans) {
-        if (span.operation != operation) continue;
+        if (row_of.at(span.operation) != operation) continue;
         by_phase[span.phase] += span.time_ns;
         total += span.time_ns;
       }

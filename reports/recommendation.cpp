@@ -55,7 +55,7 @@ std::string keep_sentence(const Answer& answer, const Names& names) {
 std::string faster_sentence(const Answer& answer, const Names& names) {
   const Record &best = answer.best->record, &baseline = answer.baseline->record;
   const bool known = answer.speed->low && *answer.speed->low > 1;
-  const std::string doubt = known || !answer.speed->low ? "" : ", which these visits cannot tell from equal";
+  const std::string doubt = known || !answer.speed->low ? "" : ", which these visits cannot tell from equal,";
   return fmt::format("Use {}: {} the speed of {}{} at {}; {}{}.", names.advice(best), format_ratio(*answer.speed),
                      names.label(baseline), doubt, memory_clause(best, baseline), numerics_clause(best),
                      visits_clause(*answer.speed));
@@ -101,7 +101,8 @@ void note_smaller_equal(const MeasuredRun& run, const Names& names, Answer& answ
   for (const Cell& cell : run.cells) {
     if (&cell == answer.best || !has_time(cell.record) || !comparable(cell.record, answer.best->record)) continue;
     const std::optional<Interval> ratio = time_ratio(cell, *answer.best);
-    if (!ratio || !ratio->low || *ratio->low > 1) continue;
+    // Sure to be less than 5 % slower: a wide interval that holds 1 only says that nothing is known.
+    if (!ratio || !ratio->low || *ratio->low > 1 || *ratio->high > 1.05) continue;
     if (static_cast<double>(peak_bytes(cell.record)) > 0.98 * static_cast<double>(peak_bytes(answer.best->record)))
       continue;
     if (smallest == nullptr || peak_bytes(cell.record) < peak_bytes(smallest->record)) smallest = &cell;

@@ -145,6 +145,11 @@ void add_verification(Table& table, const Analysis& analysis) {
 void flatten(Table& table, const std::string& key, const Json& value) {
   if (value.is_object()) {
     for (const auto& [name, inner] : value.items()) flatten(table, key.empty() ? name : key + "." + name, inner);
+  } else if (value.is_array()) {
+    std::string text;
+    for (const Json& part : value)
+      text += (text.empty() ? "" : ", ") + (part.is_string() ? part.get<std::string>() : part.dump());
+    if (!text.empty()) add(table, key, text);
   } else {
     add(table, key, value.is_string() ? value.get<std::string>() : value.dump());
   }

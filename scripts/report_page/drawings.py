@@ -112,6 +112,7 @@ def time_memory(rows, names):
             points.append((x, y, row["label"] + role, ink, "bold" if role else "normal"))
     wide = max(map(x_of, rows)) > 8 * min(map(x_of, rows)), max(map(y_of, rows)) > 8 * min(map(y_of, rows))
     axes.margins(x=0.09, y=0.1)
+    frame_to_points(axes, [y_of(row) for row in rows], logarithmic=wide[1])
     for is_wide, scale, axis in ((wide[0], axes.set_xscale, axes.xaxis), (wide[1], axes.set_yscale, axes.yaxis)):
         if is_wide:
             scale("log")
@@ -134,6 +135,17 @@ def time_memory(rows, names):
             obstacles.append((x - 1.5, low, x + 1.5, high))
     placing.place_beside_points(axes, points, obstacles, fontsize=8.3)
     return figure
+
+
+def frame_to_points(axes, heights, logarithmic):
+    """The frame follows the points, not the widest error bar, which is cut."""
+    low, high = min(heights), max(heights)
+    bars_low, bars_high = axes.get_ylim()
+    if logarithmic:
+        axes.set_ylim(max(bars_low, low / 1.5), min(bars_high, high * 1.5))
+        return
+    room = 0.35 * (high - low) or 0.1 * high
+    axes.set_ylim(max(bars_low, low - room, 0), min(bars_high, high + room))
 
 
 def techniques(rows, names):
@@ -206,7 +218,7 @@ def memory_timeline(rows, names):
         peak_x, peak_y = number(peak["operation"]), number(peak["live_bytes"]) / unit.scale
         axes.plot([peak_x], [peak_y], "o", markersize=6, color=colour("arena1"), markeredgecolor=colour("paper"), zorder=4)
         to_left = peak_x > 0.6 * x[-1]
-        axes.annotate(f"peak {unit.text(number(peak['live_bytes']))} {unit.name}", (peak_x, peak_y), xytext=(-9 if to_left else 9, 1),
+        axes.annotate(f"largest live set {unit.text(number(peak['live_bytes']))} {unit.name}", (peak_x, peak_y), xytext=(-9 if to_left else 9, 9),
                       textcoords="offset points", ha="right" if to_left else "left", va="center", fontsize=8.5, fontweight="bold")
         state = bytes_unit(number(peak["state_bytes"]))
         axes.set_title(f"{cell}", loc="left", fontsize=9, fontweight="bold", pad=4)
@@ -288,7 +300,7 @@ def difference(rows, names):
     axes.tick_params(axis="y", labelcolor=colour("ink"))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.1)
-    axes.set_xlim(left=0)
+    axes.set_xlim(left=min(0, axes.get_xlim()[0]) if any(number(row["end_ns"]) < 0 for row in rows) else 0)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"{names['x']} ({unit.name})")
