@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <set>
@@ -12,6 +13,7 @@
 #include "harness/interrupt.h"
 #include "harness/numerics.h"
 #include "harness/planned.h"
+#include "harness/run_files.h"
 #include "harness/session.h"
 #include "harness/worker.h"
 #include "model/base/error.h"
@@ -29,6 +31,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t fewest_learning_steps = 20;
+constexpr int usage_status = 2;  // of a worker that refused its input
 
 // Visits of a round have numbers of their own, so that the name on disk says which one it is.
 int number_of(VisitKind kind, int round) { return 3 * (round - 1) + 1 + static_cast<int>(kind); }
@@ -39,6 +42,12 @@ double seconds_of(const Visit& visit) { return static_cast<double>(visit.ended_n
 bool stands(const Visit& visit) {
   return visit.outcome != Outcome::crashed && visit.outcome != Outcome::timeout &&
          visit.outcome != Outcome::device_error;
+}
+
+// What a data source depends on: one of each is opened before anything is written.
+std::string data_key(const Configuration& c) {
+  return fmt::format("{}\n{} {} {} {}", c.data.source, c.data.rows, c.training.global_batch, c.training.sequence,
+                     c.model.vocabulary);
 }
 
 std::string read_if_there(const fs::path& file) { return fs::exists(file) ? read_file(file) : ""; }
@@ -54,11 +63,19 @@ RunEnd Coordinator::run() {
   open_run();  // a new RUN, or the one a killed run left; another program or matrix is refused here
   measure_rounds();  // timed visits in shuffled order, round by round; profiled ones with the first
   measure_learning();  // loss curves, of the mix that the rounds recommend too
-  for (Entry& entry : entries_) save(entry);  // numerics of all are there now: unverified cells lose their time
-  save_environment();
+  finish();
   RunEnd end{.interrupted = stopped_, .outcomes = {}, .notes = notes_};
   for (const Entry& entry : entries_) ++end.outcomes[read_record(folder(entry) / "record.json").outcome];
   return end;
+}
+
+void Coordinator::finish() {
+  for (Entry& entry : entries_) {
+    save(entry);  // numerics of all are there now: unverified cells lose their time
+    write_cell_files(folder(entry), visits_of(entry));
+  }
+  if (rounds_ == 1) note("one round: drift of the machine is not controlled");
+  save_environment();
 }
 
 void Coordinator::list_cells() {
@@ -67,76 +84,80 @@ void Coordinator::list_cells() {
     return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.cell.id == id; });
   };
   if (!request_.only.empty()) (void)request_.matrix.cell(request_.only);  // refused where there is none
+  int position = 0;  // in the whole matrix, so that parts of a run keep its order
   for (const MatrixCell& cell : request_.matrix.cells) {
+    ++position;
     if (!request_.only.empty() && cell.id != request_.only) continue;
     Configuration reference = reference_of(cell.configuration);
     const std::string id = cell_id(reference);
-    entries_.push_back({.cell = cell, .planned = {}, .program = {}, .reference = id, .visits = {}});
+    entries_.push_back(
+        {.cell = cell, .position = position, .planned = {}, .program = {}, .reference = id, .visits = {}});
     if (cell.excluded_by.empty())
       references[id] = {.id = id, .configuration = reference, .excluded_by = {}, .added = true, .given = cell.given};
   }
   for (const auto& [id, cell] : references) {
     if (is_listed(id)) continue;
-    entries_.push_back({.cell = cell, .planned = {}, .program = {}, .reference = id, .visits = {}});
-    note(fmt::format("added the reference cell {}, which the matrix lacks", readable_name(id)));
+    const auto there = std::find_if(request_.matrix.cells.begin(), request_.matrix.cells.end(),
+                                    [&, &wanted = id](const MatrixCell& other) { return other.id == wanted; });
+    const bool lacking = there == request_.matrix.cells.end();
+    if (lacking) note(fmt::format("added the reference cell {}, which the matrix lacks", readable_name(id)));
+    entries_.push_back({.cell = lacking ? cell : *there,
+                        .position = lacking ? ++position : static_cast<int>(there - request_.matrix.cells.begin()) + 1,
+                        .planned = {},
+                        .program = {},
+                        .reference = id,
+                        .visits = {}});
   }
 }
 
 void Coordinator::plan_cells() {
   std::set<std::string> sources;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    Entry& entry = entries_[i];
+  for (Entry& entry : entries_) {
     const std::string which = request_.matrix.file.empty() ? "" : " --cell " + entry.cell.id;
     const std::string repeat = entry.cell.added  // the matrix does not have it
                                    ? fmt::format("stepscope step {}", (folder(entry) / "cell.toml").string())
                                    : fmt::format("stepscope step {}{}", request_.arguments, which);
     PlannedCell planned = plan_cell(entry.cell, request_.machine, {.budget_bytes = 0, .repeat = repeat});
     entry.planned = std::move(planned.record);
-    const std::vector<MatrixCell>& listed = request_.matrix.cells;  // its place there, whatever --only leaves out
-    const auto found =
-        std::find_if(listed.begin(), listed.end(), [&](const MatrixCell& cell) { return cell.id == entry.cell.id; });
-    entry.planned.position =
-        static_cast<int>(found - listed.begin()) + (found == listed.end() ? static_cast<int>(i) : 0);
+    entry.planned.position = entry.position;
     if (!runs(entry)) continue;
     entry.program = print(planned.step.program, planned.step.plan);
-    if (sources.insert(entry.cell.configuration.data.source).second)
-      (void)data_source_of(entry.cell);  // a missing text is refused now
+    if (sources.insert(data_key(entry.cell.configuration)).second)
+      (void)data_source_of(entry.cell);  // a missing or too short text is refused now
   }
 }
 
+// Of the whole matrix, whatever part of it runs now. Rounds may differ: more of them are more visits of the same kind.
 std::string Coordinator::fingerprint() const {
   Hash hash;
-  for (const MatrixCell& cell : request_.matrix.cells)  // all of them, so that --only goes on with the whole run
+  for (const MatrixCell& cell : request_.matrix.cells)
     hash.add(canonical_text(cell.configuration)).add(cell.excluded_by);
   const MeasureSettings& m = request_.matrix.measure;
-  hash.add(fmt::format("{} {} {} {} {}", m.rounds, m.warmup_steps, m.timed_steps, m.profiled_steps, m.learning_steps));
+  hash.add(fmt::format("{} {} {} {}", m.warmup_steps, m.timed_steps, m.profiled_steps, m.learning_steps));
   return hexadecimal(hash.value());
 }
 
 void Coordinator::open_run() {
   environment_ = environment_of(request_.machine, request_.command);
   environment_["matrix_hash"] = fingerprint();
-  const fs::path file = request_.out / "environment.json";
+  const fs::path environment_file = request_.out / "environment.json";
+  open_out_folder(request_.out, environment_file.filename(), "run");
+  lock_ = FolderLock(request_.out);
   std::error_code error;
-  if (fs::exists(file)) {
-    resume_run(file);
-  } else {
-    if (fs::exists(request_.out) && !(fs::is_directory(request_.out) && fs::is_empty(request_.out, error)))
-      throw UsageError(
-          fmt::format("--out {}: is there already and is no run; name a new folder", request_.out.string()));
-    fs::create_directories(request_.out / "cells", error);
-    if (error) throw UsageError(fmt::format("--out {}: cannot be made: {}", request_.out.string(), error.message()));
+  if (fs::exists(environment_file, error)) resume_run(environment_file);
+  remove_temporaries(request_.out);
+  save_environment();  // first: what is made after it belongs to a run that can be gone on with
+  if (!fs::exists(request_.out / "matrix.toml"))
     write_atomically(request_.out / "matrix.toml", request_.matrix.text.empty()
                                                        ? to_toml(entries_.front().cell.configuration)
                                                        : request_.matrix.text);
-    save_environment();
-  }
   progress_.begin(request_.out / "run.log");
   for (Entry& entry : entries_) {
     fs::create_directories(folder(entry), error);
     if (error) throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), error.message()));
     if (!entry.program.empty() && read_if_there(folder(entry) / "program.txt") != entry.program)
       write_atomically(folder(entry) / "program.txt", entry.program);
+    remove_temporaries(folder(entry));  // left by a killed process
     read_visits(entry);
     save(entry);
   }
@@ -144,9 +165,8 @@ void Coordinator::open_run() {
 
 // Times of another program, processor or matrix do not belong into one report.
 void Coordinator::resume_run(const fs::path& environment_file) {
-  const std::string text = read_file(environment_file);
-  const auto there = nlohmann::ordered_json::parse(text, nullptr, false);
-  if (!there.is_object() || there.value("schema", "") != environment_schema)
+  const auto there = nlohmann::ordered_json::parse(read_file(environment_file), nullptr, false);
+  if (!there.is_object() || !there.contains("schema") || there["schema"] != environment_schema)
     throw UsageError(fmt::format("{}: schema is not {}; name a new folder with --out", environment_file.string(),
                                  environment_schema));
   for (const char* key : {"program_hash", "matrix_hash", "processor", "threads"}) {
@@ -155,18 +175,23 @@ void Coordinator::resume_run(const fs::path& environment_file) {
         "{}: {} = {}, but this run has {}; name a new folder with --out, or go on with the same one",
         environment_file.string(), key, there.contains(key) ? there[key].dump() : "nothing", environment_[key].dump()));
   }
-  environment_["time"] = there.value("time", utc_now());
+  if (there.contains("time")) environment_["time"] = there["time"];
   progress_.say(fmt::format("resuming {}", request_.out.string()));
 }
 
 void Coordinator::read_visits(Entry& entry) {
   for (const fs::directory_entry& file : fs::directory_iterator(folder(entry))) {
-    if (is_temporary(file.path())) fs::remove(file.path());  // left by a killed process
     const std::string name = file.path().filename().string();
     if (!name.starts_with("visit-") || file.path().extension() != ".json") continue;
     Visit visit = read_visit(file.path());
-    if (stands(visit)) entry.visits[number_of(visit.kind, visit.round)] = std::move(visit);
+    const int number = number_of(visit.kind, visit.round);
+    entry.visits[number] = std::move(visit);
   }
+}
+
+bool Coordinator::is_made(const Entry& entry, VisitKind kind, int round) {
+  const auto found = entry.visits.find(number_of(kind, round));
+  return found != entry.visits.end() && stands(found->second);
 }
 
 std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) const {
@@ -174,9 +199,8 @@ std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) cons
   for (const Entry& entry : entries_) {
     if (!runs(entry)) continue;
     auto* cell = const_cast<Entry*>(&entry);
-    if (!entry.visits.contains(number_of(VisitKind::timed, round))) due.push_back({cell, VisitKind::timed, round});
-    if (profiled && !entry.visits.contains(number_of(VisitKind::profiled, round)))
-      due.push_back({cell, VisitKind::profiled, round});
+    if (!is_made(entry, VisitKind::timed, round)) due.push_back({cell, VisitKind::timed, round});
+    if (profiled && !is_made(entry, VisitKind::profiled, round)) due.push_back({cell, VisitKind::profiled, round});
   }
   std::mt19937_64 random(hash_of(fmt::format("{} {}", round, fingerprint())));
   std::shuffle(due.begin(), due.end(), random);
@@ -186,13 +210,14 @@ std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) cons
 void Coordinator::measure_rounds() {
   const bool profiles = request_.matrix.measure.profiled_steps > 0;
   for (int round = 1; round <= rounds_ && !stopped_; ++round) {
+    const std::vector<Due> due = due_in(round, profiles && round == 1);
+    if (due.empty()) continue;  // made before a run was stopped
     if (round > rounds_within_limit(round)) {
       note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
                        readable_time(request_.time_limit_seconds)));
       rounds_ = round - 1;
       break;
     }
-    const std::vector<Due> due = due_in(round, profiles && round == 1);
     const auto cells =
         static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
     progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
@@ -263,7 +288,7 @@ void Coordinator::measure_learning() {
                      readable_time(request_.time_limit_seconds)));
   std::vector<Due> due;
   for (Entry* entry : cells)
-    if (!entry->visits.contains(number_of(VisitKind::learning, 1))) due.push_back({entry, VisitKind::learning, 1});
+    if (!is_made(*entry, VisitKind::learning, 1)) due.push_back({entry, VisitKind::learning, 1});
   for (Due& one : due) one.entry->cell.configuration.measure.learning_steps = steps;
   progress_.expect(static_cast<int>(due.size()));
   for (const Due& one : due) visit(one);
@@ -293,9 +318,12 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
                 folder(*due.entry) / "log.txt");
   const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
   const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);
+  if (end.how != WorkerEnd::How::exited) remove_temporaries(folder(*due.entry));
   stopped_ = stopped_ || end.how == WorkerEnd::How::stopped || interrupted();
   if (stopped_) return {};
   if (end.how == WorkerEnd::How::exited && end.number == 0) return read_visit(file);
+  if (end.how == WorkerEnd::How::exited && end.number == usage_status)  // every visit of the cell would end so
+    throw UsageError(fmt::format("{}: {}", due.entry->cell.id, end.last_line));
   Visit visit;
   visit.cell = due.entry->cell.id;
   visit.round = due.round;
@@ -307,7 +335,7 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
     visit.reason = fmt::format("no step for {} s", timeout);
   } else if (end.how == WorkerEnd::How::signalled) {
     visit.outcome = Outcome::crashed;
-    visit.reason = fmt::format("signal {}", end.number);
+    visit.reason = fmt::format("signal {} ({})", end.number, strsignal(end.number));
   } else {
     visit.outcome = Outcome::device_error;
     visit.reason = end.last_line.empty() ? fmt::format("exit status {}", end.number) : end.last_line;
@@ -317,9 +345,13 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
 }
 
 void Coordinator::save(Entry& entry) {
+  write_record(folder(entry) / "record.json", record_of(verified_against_reference(entry), visits_of(entry)));
+}
+
+std::vector<Visit> Coordinator::visits_of(const Entry& entry) {
   std::vector<Visit> visits;
   for (const auto& [number, visit] : entry.visits) visits.push_back(visit);
-  write_record(folder(entry) / "record.json", record_of(verified_against_reference(entry), visits));
+  return visits;
 }
 
 // The planned record with what numerics can be told so far.

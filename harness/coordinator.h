@@ -1,7 +1,8 @@
 // `stepscope run`: every cell of a matrix, measured by worker processes. A failure is a result; a killed run resumes.
 //     Coordinator coordinator({.matrix = matrix, .out = "runs/demo", .machine = this_cpu(2)});
 //     const RunEnd end = coordinator.run();
-// RUN/cells/ID/record.json is the truth, written anew after each visit; visits on disk are not made again.
+// RUN/cells/ID/record.json is the truth, written anew after each visit; visits on disk are not made again, but those that a
+// signal or the timeout ended are. One folder takes the parts of a matrix (`only`) one after the other.
 // Throws UsageError before anything is written: bad cells, missing data, a folder that is no run or another program's.
 #pragma once
 
@@ -12,6 +13,7 @@
 
 #include "harness/matrix.h"
 #include "harness/progress.h"
+#include "harness/run_files.h"
 #include "model/program/cost.h"
 #include "reports/record.h"
 #include "reports/visit.h"
@@ -42,6 +44,7 @@ class Coordinator {
  private:
   struct Entry {  // a cell and what is known of it
     MatrixCell cell;
+    int position = 0;  // in the whole matrix, from 1
     Record planned;
     std::string program;  // as text
     std::string reference;  // the id of its reference cell
@@ -60,6 +63,7 @@ class Coordinator {
   void read_visits(Entry& entry);
   void measure_rounds();
   void measure_learning();
+  void finish();
   [[nodiscard]] std::vector<Due> due_in(int round, bool profiled) const;
   [[nodiscard]] std::vector<Entry*> learners();
   [[nodiscard]] int rounds_within_limit(int round) const;
@@ -67,6 +71,8 @@ class Coordinator {
   void visit(const Due& due);
   [[nodiscard]] Visit measured(const Due& due, const std::filesystem::path& file);
   void save(Entry& entry);
+  [[nodiscard]] static std::vector<Visit> visits_of(const Entry& entry);
+  [[nodiscard]] static bool is_made(const Entry& entry, VisitKind kind, int round);
   [[nodiscard]] Record verified_against_reference(const Entry& entry) const;
   void note(std::string text);
   void save_environment();
@@ -82,6 +88,7 @@ class Coordinator {
   nlohmann::ordered_json environment_;
   int rounds_ = 0;
   bool stopped_ = false;
+  FolderLock lock_;
   Progress progress_;
 };
 

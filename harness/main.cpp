@@ -46,6 +46,8 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const stepscope::ExitStatus& exit) {
     return exit.status;
+  } catch (const stepscope::FailedCheck& error) {
+    return fail(1, error.what());
   } catch (const stepscope::UsageError& error) {
     return fail(2, error.what());
   } catch (const stepscope::Unsupported& error) {

@@ -268,7 +268,7 @@ const MatrixCell& Matrix::cell(const std::string& id) const {
     ids.push_back(cell.id);
   }
   const std::string near = nearest(id, ids);
-  throw UsageError(fmt::format("{}: cell {}: there is no such cell; {}", file, id,
+  throw UsageError(fmt::format("{}cell {}: there is no such cell; {}", file.empty() ? "" : file + ": ", id,
                                near.empty() ? "stepscope plan lists them" : "the nearest is " + near));
 }
 

@@ -9,10 +9,13 @@
 
 #include "harness/interrupt.h"
 #include "harness/matrix.h"
+#include "harness/planned.h"
 #include "harness/progress.h"
+#include "harness/run_files.h"
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/base/hash.h"
 #include "model/training/evaluation.h"
 #include "model/training/saved_state.h"
 #include "reports/format.h"
@@ -41,11 +44,32 @@ std::string rows_up_to(const fs::path& file, std::int64_t step) {
   return text.substr(0, end);
 }
 
+// Everything that decides the numbers: the cell, the bytes of its files, and the schedule's length where it has one.
+std::string configuration_text(Configuration configuration) {
+  if (configuration.training.schedule != "cosine") configuration.training.steps = 0;
+  std::string text = canonical_text(configuration);
+  const auto add_file = [&](const char* key, const std::string& path) {
+    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of(read_file(path))));
+  };
+  const std::string& source = configuration.data.source;
+  add_file("data.text_hash", source.starts_with("text:") ? source.substr(5) : "");
+  add_file("model.mask_hash", mask_file_of(configuration.model));
+  return text;
+}
+
+// Before anything is allocated.
+void check_memory(const TrainingRequest& request) {
+  const Record plan = plan_cell(*request.cell, request.machine, {}).record;
+  if (plan.outcome == Outcome::does_not_fit)
+    throw UsageError(fmt::format("{} does not fit: {}; stepscope plan shows what needs less", plan.id, plan.reason));
+}
+
 class TrainingRun {
  public:
   TrainingRun(const TrainingRequest& request, const Say& say)
       : request_(request),
         say_(say),
+        configuration_(configuration_text(request.cell->configuration)),
         session_(*request.cell, request.machine, {.schedule_steps = request.steps, .batch = nullptr}) {
     const Configuration& c = request.cell->configuration;
     if (mask_file_of(c.model).empty())
@@ -72,32 +96,36 @@ class TrainingRun {
   [[nodiscard]] std::int64_t step() { return session_.executor().control().step; }
   [[nodiscard]] fs::path state_file() const { return request_.out / "state.safetensors"; }
   [[nodiscard]] fs::path loss_file() const { return request_.out / "loss.csv"; }
-  [[nodiscard]] std::string configuration() const { return canonical_text(request_.cell->configuration); }
 
   void open() {
-    std::error_code error;
-    fs::create_directories(request_.out, error);
-    if (error) throw UsageError(fmt::format("--out {}: cannot be made: {}", request_.out.string(), error.message()));
-    if (fs::exists(state_file())) {
-      const SavedState state = read_saved_state(state_file(), configuration());
-      restore(session_.program(), session_.executor(), state, state_file().string());
-      rows_ = rows_up_to(loss_file(), state.step);
-      say_(fmt::format("going on from step {} of {}", state.step, request_.out.string()));
-      return;
-    }
+    open_out_folder(request_.out, "cell.toml", "training");
+    lock_ = FolderLock(request_.out);
+    if (fs::exists(state_file())) return resume();
     rows_ = header;
     try {
       write_atomically(request_.out / "cell.toml", to_toml(request_.cell->configuration));
     } catch (const MachineError& failed) {
       throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), failed.what()));
     }
+    remove_temporaries(request_.out);  // left by a killed process
+  }
+
+  void resume() {
+    const SavedState state = read_saved_state(state_file(), configuration_);
+    if (state.step > request_.steps)
+      throw UsageError(
+          fmt::format("--steps {}: {} is at step {} already", request_.steps, request_.out.string(), state.step));
+    restore(session_.program(), session_.executor(), state, state_file().string());
+    rows_ = rows_up_to(loss_file(), state.step);
+    remove_temporaries(request_.out);
+    say_(fmt::format("going on from step {} of {}", state.step, request_.out.string()));
   }
 
   void one_step() {
     const StepResult result = session_.trainer().step();
     if (!std::isfinite(result.loss))
-      throw MachineError(fmt::format("the loss of step {} is {}: training diverged; the state before stays in {}",
-                                     step(), result.loss, state_file().string()));
+      throw FailedCheck(fmt::format("the loss of step {} is {}: training diverged; the last saved state stays in {}",
+                                    step(), result.loss, request_.out.string()));
     end_.loss = result.loss;
     rows_ +=
         fmt::format("{},{},{},{},", step(), step() * session_.tokens_per_step(), result.loss, result.learning_rate);
@@ -122,13 +150,15 @@ class TrainingRun {
   // Rows first: a state never lies without the rows that led to it.
   void save() {
     write_atomically(loss_file(), rows_);
-    write_saved_state(state_file(), state_of(session_.program(), session_.executor(), configuration()));
+    write_saved_state(state_file(), state_of(session_.program(), session_.executor(), configuration_));
   }
 
   using Clock = std::chrono::steady_clock;
 
   const TrainingRequest& request_;
   const Say& say_;
+  std::string configuration_;
+  FolderLock lock_;
   Session session_;
   std::unique_ptr<Evaluation> evaluation_;
   std::string rows_;
@@ -142,6 +172,9 @@ class TrainingRun {
 
 }  // namespace
 
-TrainingEnd train(const TrainingRequest& request, const Say& say) { return TrainingRun(request, say).run(); }
+TrainingEnd train(const TrainingRequest& request, const Say& say) {
+  check_memory(request);
+  return TrainingRun(request, say).run();
+}
 
 }  // namespace stepscope

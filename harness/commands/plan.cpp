@@ -52,7 +52,6 @@ void plan(const PlanCommand& command) {
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
-  if (!command.json && !command.dump) print_header(width);
   for (const MatrixCell& cell : cells) {
     const std::string which = command.configuration.matrix.empty() ? "" : " --cell " + cell.id;
     const PlanOptions options{
@@ -64,6 +63,7 @@ void plan(const PlanCommand& command) {
     } else if (command.json) {
       fmt::print("{}\n", to_json(planned.record).dump());
     } else {
+      if (&cell == &cells.front()) print_header(width);
       print_row(planned.record, width);
     }
   }

@@ -16,6 +16,11 @@ struct MachineError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What was computed does not hold: training diverged. Exit status 1.
+struct FailedCheck : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // This machine cannot do what was asked, and never will: an outcome of a cell, not a failure of the run.
 struct Unsupported : std::runtime_error {
   using std::runtime_error::runtime_error;

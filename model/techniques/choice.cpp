@@ -12,7 +12,7 @@ std::string to_string(const Choice& choice) {
     std::string operator()(double value) const { return fmt::format("{}", value); }
     std::string operator()(const std::string& value) const { return value; }
     std::string operator()(const std::vector<std::string>& value) const {
-      return fmt::format("{}", fmt::join(value, "+"));
+      return value.empty() ? "[]" : fmt::format("{}", fmt::join(value, "+"));
     }
   };
   return std::visit(Text{}, choice);

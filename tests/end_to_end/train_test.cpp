@@ -1,0 +1,110 @@
+// `stepscope train` as a person calls it: what it writes, what it goes on with, what it refuses.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "model/base/file.h"
+#include "tests/support/program_run.h"
+#include "tests/support/temporary_folder.h"
+
+namespace stepscope {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class EndToEndTrain : public TemporaryFolder {
+ protected:
+  testing::ProgramRun train(const std::string& steps, std::vector<std::string> more = {}, const char* out = "t") {
+    more.insert(more.begin(),
+                {"train", "--preset", "tiny", "--threads", "1", "--steps", steps, "--out", (folder / out).string()});
+    return testing::run_program(more);
+  }
+  std::string of(const char* out, const char* file) const { return read_file(folder / out / file); }
+};
+
+TEST_F(EndToEndTrain, the_loss_falls_on_a_source_that_can_be_learned) {
+  const testing::ProgramRun run = train("150", {"--validate-every", "50", "--json"});
+  ASSERT_EQ(run.status, 0) << run.error;
+  const auto line = nlohmann::json::parse(run.out);
+  EXPECT_LT(line.at("validation_loss"), 5.0);  // log 256 = 5.55 is what an untrained model has
+  const std::string rows = of("t", "loss.csv");
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 151);
+  EXPECT_THAT(rows, HasSubstr("\n150,38400,"));  // 8 x 32 tokens a step
+}
+
+TEST_F(EndToEndTrain, a_longer_training_goes_on_where_the_schedule_allows_it) {
+  const std::vector<std::string> constant{"--set", "schedule=constant", "--validate-every", "5"};
+  ASSERT_EQ(train("10", constant).status, 0);
+  ASSERT_EQ(train("20", constant).status, 0);
+  ASSERT_EQ(train("20", constant, "whole").status, 0);
+  EXPECT_EQ(of("t", "state.safetensors"), of("whole", "state.safetensors"));
+  EXPECT_EQ(of("t", "loss.csv"), of("whole", "loss.csv"));
+  EXPECT_THAT(train("15", constant).error, HasSubstr("--steps 15"));
+  ASSERT_EQ(train("10", {}, "cosine").status, 0);
+  const testing::ProgramRun longer = train("20", {}, "cosine");  // its learning rates were those of 10 steps
+  EXPECT_EQ(longer.status, 2);
+  EXPECT_THAT(longer.error, AllOf(HasSubstr("training.steps is 10 there"), HasSubstr("20 here")));
+}
+
+TEST_F(EndToEndTrain, a_training_that_diverges_ends_with_one_line_and_status_one) {
+  ASSERT_EQ(train("4", {"--set", "schedule=constant"}).status, 0);
+  std::string state = of("t", "state.safetensors");
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, state.data(), sizeof header_bytes);
+  std::fill(state.begin() + static_cast<std::ptrdiff_t>(sizeof header_bytes + header_bytes), state.end(),
+            '\xff');  // NaN
+  std::ofstream(folder / "t" / "state.safetensors", std::ios::binary) << state;
+  const testing::ProgramRun run = train("8", {"--set", "schedule=constant"});
+  EXPECT_EQ(run.status, 1);
+  EXPECT_THAT(run.error, AllOf(HasSubstr("the loss of step 5 is"), HasSubstr("the last saved state stays in")));
+}
+
+TEST_F(EndToEndTrain, another_configuration_or_text_is_refused_and_nothing_changes) {
+  std::ofstream(folder / "a.txt") << std::string(5000, 'a');
+  const std::vector<std::string> text{"--data", "text:" + (folder / "a.txt").string()};
+  ASSERT_EQ(train("4", text).status, 0);
+  const std::string state = of("t", "state.safetensors");
+  std::vector<std::string> other = text;
+  other.insert(other.end(), {"--set", "precision=bf16"});
+  EXPECT_THAT(train("4", other).error, HasSubstr("techniques.precision is fp32 there and bf16 here"));
+  std::ofstream(folder / "a.txt") << std::string(5000, 'b');
+  const testing::ProgramRun changed = train("4", text);
+  EXPECT_EQ(changed.status, 2);
+  EXPECT_THAT(changed.error, HasSubstr("data.text_hash"));
+  EXPECT_EQ(of("t", "state.safetensors"), state);
+}
+
+TEST_F(EndToEndTrain, what_a_kill_left_is_put_right) {
+  ASSERT_EQ(train("6", {"--validate-every", "3"}).status, 0);
+  const std::string rows = of("t", "loss.csv");
+  std::ofstream(folder / "t" / "loss.csv", std::ios::app) << "7,1792,5.5,0.001,\n8,20";  // beyond the state
+  std::ofstream(folder / "t" / "state.safetensors.tmp-17") << "half";
+  ASSERT_EQ(train("6", {"--validate-every", "3"}).status, 0);
+  EXPECT_EQ(of("t", "loss.csv"), rows);
+  EXPECT_FALSE(fs::exists(folder / "t" / "state.safetensors.tmp-17"));
+}
+
+TEST_F(EndToEndTrain, a_folder_of_something_else_is_left_alone) {
+  fs::create_directories(folder / "t");
+  std::ofstream(folder / "t" / "thesis.txt") << "x";
+  const testing::ProgramRun run = train("2");
+  EXPECT_EQ(run.status, 2);
+  EXPECT_THAT(run.error, HasSubstr("no training"));
+  EXPECT_FALSE(fs::exists(folder / "t" / "cell.toml"));
+}
+
+TEST_F(EndToEndTrain, a_model_that_does_not_fit_is_refused_before_it_is_made) {
+  const testing::ProgramRun run = train("2", {"--set", "vocabulary=1048576", "--set", "hidden=65536"});
+  EXPECT_EQ(run.status, 2);
+  EXPECT_THAT(run.error, AllOf(HasSubstr("does not fit"), HasSubstr("are needed")));
+  EXPECT_FALSE(fs::exists(folder / "t"));
+}
+
+}  // namespace
+}  // namespace stepscope
