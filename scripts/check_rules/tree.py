@@ -49,3 +49,7 @@ class Tree:
             seen.add(current)
             waiting += [path for _, path, quoted in self.includes(current) if quoted and self.exists(path)]
         return sorted(seen)
+
+    def libraries(self, name):
+        """What the file includes, directly or not, in angle brackets."""
+        return {path for part in self.closure(name) for _, path, quoted in self.includes(part) if not quoted}

@@ -119,6 +119,10 @@ class Check(unittest.TestCase):
         self.breaks("headers", "model/cpu/x.h", "#pragma once\nstd::string s();\n", "model/cpu/x.h:1", "does not compile alone")
         self.breaks("headers", "model/cpu/x.h", "#include <string>\n", "model/cpu/x.h:1", "no #pragma once")
         self.holds("headers", "model/cpu/x.h", "#pragma once\n#include <string>\nstd::string s();\n")
+        self.breaks("headers", "model/cpu/x.h", '#pragma once\n#include "model/cpu/y.h"\n', "model/cpu/x.h:1", "does not compile alone")
+        library = "a_library/that/is_not_here.h"
+        status, lines, _ = check("headers", files={"model/cpu/x.h": f"#pragma once\n#include <{library}>\n"})
+        self.assertEqual((status, lines), (0, [f"skipped: model/cpu/x.h alone ({library} is not here)"]))
 
     @unittest.skipUnless(shutil.which("clang-format-14"), "needs clang-format-14")
     def test_format(self):
