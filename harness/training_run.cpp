@@ -12,6 +12,7 @@
 #include "harness/planned.h"
 #include "harness/progress.h"
 #include "harness/run_files.h"
+#include "harness/samples.h"
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
@@ -72,6 +73,9 @@ class TrainingRun {
         configuration_(configuration_text(request.cell->configuration)),
         session_(*request.cell, request.machine, {.schedule_steps = request.steps, .batch = nullptr}) {
     const Configuration& c = request.cell->configuration;
+    if (request.sampling.count > 0)
+      samples_ =
+          std::make_unique<Samples>(c, request.machine, request.sampling, request.prompt, request.out / "samples.csv");
     if (mask_file_of(c.model).empty())
       evaluation_ = std::make_unique<Evaluation>(c.model, c.training, recipe_of(c), request.machine, session_.source());
   }
@@ -82,6 +86,9 @@ class TrainingRun {
     const std::int64_t save_every = request_.save_every > 0 ? request_.save_every : tenth;
     validate_every_ = request_.validate_every > 0 ? request_.validate_every : tenth;
     first_step_ = step();
+    end_.entropy = session_.source().entropy();
+    if (end_.entropy)
+      say_(fmt::format("the source's entropy is {} nats a token: no loss stays below it", format_loss(*end_.entropy)));
     while (step() < request_.steps && !interrupted()) {
       one_step();
       if (step() % save_every == 0) save();
@@ -117,6 +124,7 @@ class TrainingRun {
           fmt::format("--steps {}: {} is at step {} already", request_.steps, request_.out.string(), state.step));
     restore(session_.program(), session_.executor(), state, state_file().string());
     rows_ = rows_up_to(loss_file(), state.step);
+    if (samples_ != nullptr) samples_->resume(state.step);
     remove_temporaries(request_.out);
     say_(fmt::format("going on from step {} of {}", state.step, request_.out.string()));
   }
@@ -129,12 +137,14 @@ class TrainingRun {
     end_.loss = result.loss;
     rows_ +=
         fmt::format("{},{},{},{},", step(), step() * session_.tokens_per_step(), result.loss, result.learning_rate);
-    if (evaluation_ != nullptr && (step() % validate_every_ == 0 || step() == request_.steps)) {
+    const bool look = step() % validate_every_ == 0 || step() == request_.steps;
+    if (look && evaluation_ != nullptr) {
       end_.validation_loss = evaluation_->loss(session_.program(), session_.executor(), validation_batches);
       rows_ += fmt::format("{}", end_.validation_loss);
-      show_progress();
     }
     rows_ += '\n';
+    if (look) show_progress();
+    if (look && samples_ != nullptr) say_("  " + samples_->write(step(), session_.program(), session_.executor()));
   }
 
   void show_progress() {
@@ -150,6 +160,7 @@ class TrainingRun {
   // Rows first: a state never lies without the rows that led to it.
   void save() {
     write_atomically(loss_file(), rows_);
+    if (samples_ != nullptr) samples_->save();
     write_saved_state(state_file(), state_of(session_.program(), session_.executor(), configuration_));
   }
 
@@ -161,12 +172,14 @@ class TrainingRun {
   FolderLock lock_;
   Session session_;
   std::unique_ptr<Evaluation> evaluation_;
+  std::unique_ptr<Samples> samples_;
   std::string rows_;
   std::int64_t validate_every_ = 1, first_step_ = 0;
   Clock::time_point start_ = Clock::now();
   TrainingEnd end_{.step = 0,
                    .loss = std::numeric_limits<double>::quiet_NaN(),
                    .validation_loss = std::numeric_limits<double>::quiet_NaN(),
+                   .entropy = {},
                    .interrupted = false};
 };
 

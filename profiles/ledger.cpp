@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "model/program/operation.h"
+
 namespace stepscope {
 
 Ledger ledger_of(const Program& program, const MemoryPlan& plan) {
@@ -13,8 +15,10 @@ Ledger ledger_of(const Program& program, const MemoryPlan& plan) {
   std::int64_t live = 0;
   for (const Placement& p : plan.live_at(plan.peak)) {
     const Value& value = program.value(p.value);
-    ledger.live_at_peak.push_back({p.value, value.name, program.site(value.site).path, to_string(value.type.shape),
-                                   std::string(name_of(value.type.dtype)), p.slot_bytes(), p.born, p.dies});
+    const OperationKind& maker = *program.operations[static_cast<std::size_t>(p.born)].kind;
+    ledger.live_at_peak.push_back({p.value, std::string(maker.name) + "." + value.name, program.site(value.site).path,
+                                   to_string(value.type.shape), std::string(name_of(value.type.dtype)), p.slot_bytes(),
+                                   p.born, p.dies});
     by_role[static_cast<std::size_t>(value.role)] += p.slot_bytes();
     live += p.slot_bytes();
   }

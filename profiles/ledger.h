@@ -14,7 +14,7 @@ namespace stepscope {
 
 struct LedgerRow {
   ValueId value;
-  std::string name, owner, shape, dtype;  // owner: the layer's path
+  std::string name, owner, shape, dtype;  // name: operation.output; owner: the layer's path
   std::int64_t bytes = 0;  // rounded up to 256
   int born = 0, dies = 0;  // operations, both included
 };

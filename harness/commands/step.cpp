@@ -12,6 +12,7 @@
 #include "harness/commands/options.h"
 #include "harness/session.h"
 #include "model/base/error.h"
+#include "model/training/logits_reader.h"
 #include "reports/format.h"
 #include "reports/statistics.h"
 
@@ -25,37 +26,6 @@ struct StepCommand {
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
-};
-
-// Copies the logits of every micro-step, in batch order, before anything takes their place.
-class LogitsObserver final : public Observer {
- public:
-  LogitsObserver(const Program& program, const Executor& executor) : program_(program), executor_(executor) {
-    for (std::size_t i = 0; i < program.operations.size(); ++i)
-      for (const ValueId out : program.operations[i].outs)
-        if (out == program.logits) producer_ = static_cast<int>(i);
-    if (producer_ >= 0) logits_.resize(elements() * static_cast<std::size_t>(program.micro_steps));
-  }
-
-  void operation_ends(int operation, int micro_step) override {
-    if (operation != producer_) return;
-    const std::span<float> part =
-        std::span(logits_).subspan(elements() * static_cast<std::size_t>(micro_step), elements());
-    executor_.read(program_.logits, std::as_writable_bytes(part));
-  }
-
-  [[nodiscard]] bool any() const { return producer_ >= 0; }
-  [[nodiscard]] std::span<const float> logits() const { return logits_; }
-
- private:
-  [[nodiscard]] std::size_t elements() const {
-    return static_cast<std::size_t>(program_.value(program_.logits).type.shape.elements());
-  }
-
-  const Program& program_;
-  const Executor& executor_;
-  int producer_ = -1;
-  std::vector<float> logits_;
 };
 
 std::vector<float> read_state(const Program& program, const Executor& executor, StateId id) {
@@ -86,13 +56,13 @@ struct Measured {
   std::vector<std::string> differences;
 };
 
-void save(const StepCommand& command, const Session& session, const Executor& executor, const LogitsObserver& logits,
+void save(const StepCommand& command, const Session& session, const Executor& executor, const LogitsReader& logits,
           double loss) {
   const Program& program = session.program();
   const float loss_element = static_cast<float>(loss);
   std::vector<NamedTensor> tensors{tensor_of("loss", {1}, std::span(&loss_element, 1))};
   const Shape shape{program.global_batch, program.sequence, session.configuration().model.vocabulary};
-  if (logits.any()) tensors.push_back(tensor_of("logits", shape, logits.logits()));
+  if (logits.any()) tensors.push_back(tensor_of("logits", shape, logits.all()));
   for (const StateId id : program.states_of(StateKind::parameter)) {
     const State& parameter = program.state(id);
     const StateId gradient = program.belonging_to(id, StateKind::gradient);
@@ -106,7 +76,7 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
 Measured measure(const StepCommand& command, Session& session) {
   using Clock = std::chrono::steady_clock;
   Measured measured;
-  LogitsObserver logits(session.program(), session.executor());
+  LogitsReader logits(session.program(), session.executor());
   if (command.json) {  // before the steps, because states are restored only as they were
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());

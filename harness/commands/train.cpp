@@ -17,8 +17,9 @@ namespace {
 
 struct TrainCommand {
   ConfigurationOptions configuration;
-  std::string cell, out;
+  std::string cell, out, prompt;
   std::int64_t steps = 0, save_every = 0, validate_every = 0;
+  SamplingSettings sampling;
   int threads = 0;
   bool json = false;
 };
@@ -37,6 +38,8 @@ MatrixCell cell_of(const TrainCommand& command) {
 }
 
 void run_train(const TrainCommand& command) {
+  if (command.sampling.count == 0 && !command.prompt.empty())
+    throw UsageError("--prompt: how much is to be written is not given; --sample N");
   const MatrixCell cell = cell_of(command);
   const std::int64_t steps = cell.configuration.training.steps;
   if (steps < 1) throw UsageError("--steps: how many steps to train is not given; a whole number from 1");
@@ -46,7 +49,9 @@ void run_train(const TrainCommand& command) {
                                 .out = command.out,
                                 .steps = steps,
                                 .save_every = command.save_every,
-                                .validate_every = command.validate_every};
+                                .validate_every = command.validate_every,
+                                .sampling = command.sampling,
+                                .prompt = command.prompt};
   const TrainingEnd end = train(request, [&](const std::string& line) {
     fmt::print(command.json ? stderr : stdout, "{}\n", line);
     std::fflush(command.json ? stderr : stdout);
@@ -55,13 +60,29 @@ void run_train(const TrainCommand& command) {
     fmt::print(stderr, "stopped and saved at step {} of {}; the same command goes on from there\n", end.step, steps);
     throw ExitStatus{interrupted_status};
   }
-  const nlohmann::ordered_json line{
-      {"schema", "stepscope.train/1"},          {"id", cell.id},     {"steps", end.step}, {"loss", end.loss},
-      {"validation_loss", end.validation_loss}, {"out", command.out}};
+  nlohmann::ordered_json line{
+      {"schema", "stepscope.train/1"},          {"id", cell.id},      {"steps", end.step}, {"loss", end.loss},
+      {"validation_loss", end.validation_loss}, {"entropy", nullptr}, {"out", command.out}};
+  if (end.entropy) line["entropy"] = *end.entropy;
   if (command.json)
     fmt::print("{}\n", line.dump());
   else
     fmt::print("done: {} steps, in {}\n", end.step, command.out);
+}
+
+void add_sampling_options(CLI::App& sub, TrainCommand& command) {
+  constexpr std::int64_t many = 1'000'000;
+  sub.add_option("--sample", command.sampling.count, "tokens that the model writes at each validation; default: none")
+      ->type_name("N")
+      ->check(CLI::Range(std::int64_t{1}, many));
+  sub.add_option("--prompt", command.prompt, "what the samples go on from; of a text only")->type_name("TEXT");
+  sub.add_option("--temperature", command.sampling.temperature, "1: as the model says; 0: always the likeliest token")
+      ->type_name("T")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  sub.add_option("--top-k", command.sampling.top_k, "draw from the K likeliest tokens; default: from all")
+      ->type_name("K")
+      ->check(CLI::Range(std::int64_t{1}, many));
 }
 
 }  // namespace
@@ -82,6 +103,7 @@ void add_train(CLI::App& app) {
   sub.add_option("--validate-every", command->validate_every, "steps between validations; default: a tenth of all")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
+  add_sampling_options(sub, *command);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { run_train(*command); });

@@ -10,7 +10,12 @@
 namespace stepscope {
 
 struct DataStream {
-  enum class Use : std::uint32_t { training = 0xda7a0001u, validation = 0xda7a0002u, chain = 0xda7a0003u };
+  enum class Use : std::uint32_t {
+    training = 0xda7a0001u,
+    validation = 0xda7a0002u,
+    chain = 0xda7a0003u,
+    sampling = 0xda7a0004u
+  };
   std::uint64_t seed = 0;
   Use use = Use::training;
 

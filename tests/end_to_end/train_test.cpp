@@ -38,6 +38,52 @@ TEST_F(EndToEndTrain, the_loss_falls_on_a_source_that_can_be_learned) {
   EXPECT_THAT(rows, HasSubstr("\n150,38400,"));  // 8 x 32 tokens a step
 }
 
+TEST_F(EndToEndTrain, the_loss_comes_down_to_the_entropy_of_the_source) {
+  const testing::ProgramRun run =
+      train("300", {"--set", "vocabulary=16", "--set", "dropout=0", "--set", "learning_rate=2e-3", "--json"});
+  ASSERT_EQ(run.status, 0) << run.error;
+  const auto line = nlohmann::json::parse(run.out);
+  const double excess = line.at("validation_loss").get<double>() / line.at("entropy").get<double>() - 1;
+  EXPECT_GT(excess, -0.02);  // below by chance of 2,048 tokens only
+  EXPECT_LT(excess, 0.03);
+}
+
+TEST_F(EndToEndTrain, samples_go_on_from_the_prompt_and_a_resumed_training_has_the_same) {
+  std::ofstream(folder / "a.txt") << [] {
+    std::string text;
+    for (int i = 0; i < 500; ++i) text += "say \"ab\"\n";
+    return text;
+  }();
+  std::vector<std::string> with{"--data",
+                                "text:" + (folder / "a.txt").string(),
+                                "--set",
+                                "schedule=constant",
+                                "--set",
+                                "learning_rate=3e-3",
+                                "--sample",
+                                "20",
+                                "--prompt",
+                                "say ",
+                                "--top-k",
+                                "1",
+                                "--validate-every",
+                                "50"};
+  ASSERT_EQ(train("150", with, "whole").status, 0);
+  const std::string rows = of("whole", "samples.csv");
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 4);
+  EXPECT_THAT(rows, AllOf(HasSubstr("step,text\n50,\"say "), HasSubstr("150,\"say \"\"ab\"\"\\nsay \"\"ab\"\"\\n")));
+  ASSERT_EQ(train("100", with).status, 0);
+  ASSERT_EQ(train("150", with).status, 0);
+  EXPECT_EQ(of("t", "samples.csv"), rows);
+}
+
+TEST_F(EndToEndTrain, samples_that_cannot_be_are_refused) {
+  EXPECT_THAT(train("5", {"--sample", "5", "--prompt", "In"}).error, HasSubstr("data.source = synthetic is no text"));
+  EXPECT_THAT(train("5", {"--prompt", "In"}).error, HasSubstr("--sample N"));
+  EXPECT_THAT(train("5", {"--sample", "5", "--set", "mask=[\"padding\"]"}).error, HasSubstr("mask = [\"causal\"]"));
+  EXPECT_FALSE(fs::exists(folder / "t"));
+}
+
 TEST_F(EndToEndTrain, a_longer_training_goes_on_where_the_schedule_allows_it) {
   const std::vector<std::string> constant{"--set", "schedule=constant", "--validate-every", "5"};
   ASSERT_EQ(train("10", constant).status, 0);

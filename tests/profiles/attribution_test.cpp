@@ -62,7 +62,11 @@ TEST(Ledger, categories_sum_to_states_and_arena) {
       EXPECT_GE(bytes, 0) << category;
       sum += bytes;
     }
-    for (const LedgerRow& row : ledger.live_at_peak) live += row.bytes;
+    for (const LedgerRow& row : ledger.live_at_peak) {
+      live += row.bytes;
+      EXPECT_EQ(row.name, std::string(p.operations.at(static_cast<std::size_t>(row.born)).kind->name) + "." +
+                              p.value(row.value).name);
+    }
     EXPECT_EQ(sum, state_bytes(p).total() + plan.arena_bytes);
     EXPECT_EQ(live, plan.largest_live_bytes);
   }
