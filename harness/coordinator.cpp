@@ -236,8 +236,9 @@ int Coordinator::rounds_within_limit(int round) const {
     a_round += seconds_of(first->second);
     for (const double ns : first->second.step_time_ns) a_step += ns * 1e-9, ++steps;
   }
+  constexpr int usual_learners = 4;  // reference, other precision, recommended, smallest
   const double learning =
-      steps == 0 ? 0 : 3 * a_step / steps * static_cast<double>(request_.matrix.measure.learning_steps);
+      steps == 0 ? 0 : usual_learners * a_step / steps * static_cast<double>(request_.matrix.measure.learning_steps);
   return progress_.elapsed_seconds() + a_round + learning <= request_.time_limit_seconds ? rounds_ : round - 1;
 }
 
@@ -258,8 +259,12 @@ std::vector<Coordinator::Entry*> Coordinator::learners() {
     return cell_id(plain) == entry.cell.id;
   });
   const MeasuredRun run = read_run(request_.out);
-  if (const Cell* best = answer_of(run, Names(run)).best)
-    choose([&](const Entry& entry) { return entry.cell.id == best->record.id; });
+  const Answer answer = answer_of(run, Names(run));
+  const auto choose_cell = [&](const Cell* cell) {
+    if (cell != nullptr) choose([&](const Entry& entry) { return entry.cell.id == cell->record.id; });
+  };
+  choose_cell(answer.best);
+  choose_cell(answer.frontier.empty() ? nullptr : answer.frontier.front());  // the smallest: it recomputes the most
   return chosen;
 }
 
