@@ -98,7 +98,7 @@ nlohmann::ordered_json axes_of(const Configuration& configuration) {
 MemoryTimeline memory_timeline(const Step& step) {
   MemoryTimeline timeline{.live_bytes = step.plan.timeline(step.program),
                           .phases = {},
-                          .peak_operation = step.plan.peak,
+                          .peak_operation = step.plan.fullest,
                           .live_at_peak = {}};
   for (std::size_t i = 0; i < step.program.operations.size(); ++i) {
     const std::string phase(name_of(step.program.operations[i].phase));

@@ -13,7 +13,7 @@ Ledger ledger_of(const Program& program, const MemoryPlan& plan) {
                         {"moments", states.moments},       {"batch", states.batch},   {"control", states.control}};
   std::array<std::int64_t, 4> by_role{};
   std::int64_t live = 0;
-  for (const Placement& p : plan.live_at(plan.peak)) {
+  for (const Placement& p : plan.live_at(plan.fullest)) {
     const Value& value = program.value(p.value);
     const OperationKind& maker = *program.operations[static_cast<std::size_t>(p.born)].kind;
     ledger.live_at_peak.push_back({p.value, std::string(maker.name) + "." + value.name, program.site(value.site).path,
@@ -25,7 +25,7 @@ Ledger ledger_of(const Program& program, const MemoryPlan& plan) {
   const std::int64_t workspace =
       program.operations.empty()
           ? 0
-          : round_up(program.operations[static_cast<std::size_t>(plan.peak)].workspace_bytes, arena_alignment_bytes);
+          : round_up(program.operations[static_cast<std::size_t>(plan.fullest)].workspace_bytes, arena_alignment_bytes);
   ledger.by_category.emplace_back("activations", by_role[static_cast<std::size_t>(Role::activation)]);
   ledger.by_category.emplace_back("activation gradients", by_role[static_cast<std::size_t>(Role::gradient)]);
   ledger.by_category.emplace_back("statistics", by_role[static_cast<std::size_t>(Role::statistic)] +

@@ -1,4 +1,4 @@
-// Who owns every byte at the peak of a step: the states by kind, the values alive by role, workspace and what lies idle between.
+// Who owns every byte when a step needs the most: the states by kind, the values alive by role, workspace and what lies idle between.
 //     for (const auto& [category, bytes] : ledger_of(program, plan).by_category) ...     // sums to state + arena, exactly
 #pragma once
 

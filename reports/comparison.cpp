@@ -118,6 +118,10 @@ bool comparable(const Record& a, const Record& b) {
   return a.numerics.arithmetic == "native" && b.numerics.arithmetic == "native";
 }
 
+bool interchangeable(const Record& a, const Record& b) {
+  return comparable(a, b) && a.numerics.reference == b.numerics.reference;
+}
+
 const Cell* baseline_of(const MeasuredRun& run) {
   std::map<std::string, int> named;
   for (const Cell& cell : run.cells) {
@@ -147,7 +151,7 @@ std::optional<Interval> time_ratio(const Cell& cell, const Cell& baseline) {
 std::vector<const Cell*> frontier_of(const MeasuredRun& run, const Cell& baseline) {
   std::vector<const Cell*> cells;
   for (const Cell& cell : run.cells) {
-    if (has_time(cell.record) && comparable(cell.record, baseline.record)) cells.push_back(&cell);
+    if (has_time(cell.record) && interchangeable(cell.record, baseline.record)) cells.push_back(&cell);
   }
   std::stable_sort(cells.begin(), cells.end(), [](const Cell* a, const Cell* b) {
     return std::pair(peak_bytes(a->record), time_per_token(a->record)) <

@@ -22,13 +22,16 @@ namespace stepscope {
 // only within their own precision.
 [[nodiscard]] bool comparable(const Record& a, const Record& b);
 
+// Comparable, and held against one reference: they compute the same step of the same model, so one may be had instead of the other.
+[[nodiscard]] bool interchangeable(const Record& a, const Record& b);
+
 // The reference cell: the one that others name as the reference of their numerics; else fp32 without techniques; else none.
 [[nodiscard]] const Cell* baseline_of(const MeasuredRun& run);
 
 // Time for a token, cell / baseline, paired within rounds. Nothing where one has no time, they share no round, or must not be compared.
 [[nodiscard]] std::optional<Interval> time_ratio(const Cell& cell, const Cell& baseline);
 
-// Cells that no other beats in both time and memory, from the smallest to the fastest. Only cells comparable with the baseline.
+// Cells that no other beats in both time and memory, from the smallest to the fastest. Only cells that the baseline may be exchanged for.
 [[nodiscard]] std::vector<const Cell*> frontier_of(const MeasuredRun& run, const Cell& baseline);
 
 struct Effect {  // of one value of one axis against the baseline's value, every other axis equal

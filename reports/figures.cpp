@@ -160,12 +160,11 @@ std::optional<Figure> techniques_figure(const std::vector<TechniqueEffect>& tech
 }
 
 std::optional<Figure> memory_categories_figure(const Analysis& analysis) {
-  Figure figure{
-      .name = "memory_categories",
-      .title = "What the memory holds at its peak",
-      .caption = "Bytes of a whole step by category, as planned. Cells that cannot run here are in the table only.",
-      .labels = {{"x", "bytes at the peak"}},
-      .columns = {"cell", "label", "category", "start_bytes", "bytes", "total_bytes"}};
+  Figure figure{.name = "memory_categories",
+                .title = "What the memory holds at its peak",
+                .caption = "Bytes of a whole step by category, as planned.",
+                .labels = {{"x", "bytes at the peak"}},
+                .columns = {"cell", "label", "category", "start_bytes", "bytes", "total_bytes"}};
   std::size_t cells = 0;
   for (const Cell* cell : analysis.shown) {
     const Bytes& bytes = cell->record.bytes;
@@ -187,7 +186,7 @@ std::optional<Figure> memory_timeline_figure(const Analysis& analysis) {
       .title = "Memory through one step",
       .caption =
           "Bytes alive at each operation of the plan, workspaces included, above the state that stays. The mark "
-          "is where the values are largest; the tables below list them.",
+          "is where most is needed; the tables below list what lives then.",
       .labels = {{"x", "operation, in the order of the step"}, {"y", "live bytes"}},
       .columns = {"cell", "label", "operation", "phase", "live_bytes", "state_bytes", "is_peak"}};
   for (const Cell* cell : compared_cells(analysis)) {

@@ -12,6 +12,8 @@ namespace stepscope {
 
 namespace {
 
+constexpr double widest_interval = 1.5;  // high / low of a speed that still says something
+
 std::string precision_of(const Record& record) {
   const auto found = record.axes.find("precision");
   return found != record.axes.end() && found->is_string() ? found->get<std::string>() : "fp32";
@@ -37,8 +39,6 @@ std::string numerics_clause(const Record& record) {
                      format_error(*numerics.gradient_error), limit);
 }
 
-std::string visits_clause(const Interval& ratio) { return ratio.low ? "" : "; one round, so no interval"; }
-
 // Faster only within the noise, and not smaller: nothing is gained by leaving the reference.
 bool gains_nothing(const Answer& answer) {
   const bool known = !answer.speed->low || *answer.speed->low > 1;
@@ -54,18 +54,32 @@ std::string keep_sentence(const Answer& answer, const Names& names) {
 
 std::string faster_sentence(const Answer& answer, const Names& names) {
   const Record &best = answer.best->record, &baseline = answer.baseline->record;
-  const bool known = answer.speed->low && *answer.speed->low > 1;
-  const std::string doubt = known || !answer.speed->low ? "" : ", which these visits cannot tell from equal,";
-  return fmt::format("Use {}: {} the speed of {}{} at {}; {}{}.", names.advice(best), format_ratio(*answer.speed),
-                     names.label(baseline), doubt, memory_clause(best, baseline), numerics_clause(best),
-                     visits_clause(*answer.speed));
+  const std::string speed = format_ratio(*answer.speed), memory = memory_clause(best, baseline);
+  if (!answer.speed->low) {
+    return fmt::format(
+        "No sure answer from one round, which gives no interval: {} was the fastest, {} the speed of {} "
+        "at {}; {}.",
+        names.advice(best), speed, names.label(baseline), memory, numerics_clause(best));
+  }
+  if (*answer.speed->low > 1) {
+    return fmt::format("Use {}: {} the speed of {} at {}; {}.", names.advice(best), speed, names.label(baseline),
+                       memory, numerics_clause(best));
+  }
+  if (*answer.speed->high > widest_interval * *answer.speed->low) {
+    return fmt::format(
+        "No answer yet: the visits differ too much to tell any speed. {} needs {} than {}, at a speed that "
+        "may be anything within {}; {}.",
+        names.advice(best), memory, names.label(baseline), speed, numerics_clause(best));
+  }
+  return fmt::format("Use {} for its memory: {} than {}; its speed, {}, these visits cannot tell from equal; {}.",
+                     names.advice(best), memory, names.label(baseline), speed, numerics_clause(best));
 }
 
 // The reference is the fastest: say so, with the nearest rival.
 std::string baseline_sentence(const MeasuredRun& run, const Answer& answer, const Names& names) {
   const Cell* nearest = nullptr;
   for (const Cell& cell : run.cells) {
-    if (&cell == answer.baseline || !has_time(cell.record) || !comparable(cell.record, answer.baseline->record))
+    if (&cell == answer.baseline || !has_time(cell.record) || !interchangeable(cell.record, answer.baseline->record))
       continue;
     if (nearest == nullptr || time_per_token(cell.record) < time_per_token(nearest->record)) nearest = &cell;
   }
@@ -77,7 +91,20 @@ std::string baseline_sentence(const MeasuredRun& run, const Answer& answer, cons
                      names.label(nearest->record), speed, memory_clause(nearest->record, answer.baseline->record));
 }
 
+// Cells that may yet be measured, or verified once their reference is.
+bool is_unfinished(const MeasuredRun& run) {
+  return std::any_of(run.cells.begin(), run.cells.end(), [](const Cell& cell) {
+    return cell.record.outcome == Outcome::planned || (cell.record.outcome == Outcome::ok && !verified(cell.record));
+  });
+}
+
 std::string sentence_of(const MeasuredRun& run, const Answer& answer, const Names& names) {
+  if (answer.best == nullptr && is_unfinished(run)) {
+    const auto command = run.environment.find("command");
+    return "This run is not finished, so there is nothing to recommend yet" +
+           (command != run.environment.end() && command->is_string() ? "; go on with: " + command->get<std::string>()
+                                                                     : std::string("."));
+  }
   if (answer.best == nullptr) {
     return "No cell was both measured and verified, so there is nothing to recommend; the table of cells says why.";
   }
@@ -99,7 +126,7 @@ std::string sentence_of(const MeasuredRun& run, const Answer& answer, const Name
 void note_smaller_equal(const MeasuredRun& run, const Names& names, Answer& answer) {
   const Cell* smallest = nullptr;
   for (const Cell& cell : run.cells) {
-    if (&cell == answer.best || !has_time(cell.record) || !comparable(cell.record, answer.best->record)) continue;
+    if (&cell == answer.best || !has_time(cell.record) || !interchangeable(cell.record, answer.best->record)) continue;
     const std::optional<Interval> ratio = time_ratio(cell, *answer.best);
     // Sure to be less than 5 % slower: a wide interval that holds 1 only says that nothing is known.
     if (!ratio || !ratio->low || *ratio->low > 1 || *ratio->high > 1.05) continue;
@@ -122,6 +149,36 @@ void note_least_memory(const Names& names, Answer& answer) {
       fmt::format("Where memory is short: {} needs {} ({}), at {} the reference's speed.", names.label(smallest.record),
                   format_bytes(static_cast<double>(peak_bytes(smallest.record))),
                   memory_clause(smallest.record, answer.baseline->record), format_ratio(inverse(*ratio))));
+}
+
+// What a reader must know before the numbers: a machine that was busy with something else.
+void note_disturbance(const MeasuredRun& run, Answer& answer) {
+  int disturbed = 0, visits = 0;
+  for (const Cell& cell : run.cells) {
+    for (const Visit& visit : cell.visits) {
+      if (visit.kind != VisitKind::timed || visit.outcome != Outcome::ok) continue;
+      ++visits;
+      disturbed += visit.disturbance.disturbed ? 1 : 0;
+    }
+  }
+  constexpr int one_in = 4;
+  if (disturbed * one_in < visits || disturbed == 0) return;
+  answer.notes.push_back(
+      fmt::format("{} of {} timed visits were disturbed by something else on this machine: measure "
+                  "again when it is quiet before you rely on the times.",
+                  disturbed, visits));
+}
+
+void note_other_steps(const MeasuredRun& run, const Names& names, Answer& answer) {
+  if (answer.baseline == nullptr || !has_time(answer.baseline->record)) return;
+  const auto others = std::count_if(run.cells.begin(), run.cells.end(), [&](const Cell& cell) {
+    return has_time(cell.record) && cell.record.numerics.reference != answer.baseline->record.numerics.reference;
+  });
+  if (others == 0) return;
+  answer.notes.push_back(
+      fmt::format("{} of {} cells train another model or on another batch than {}: each is held against "
+                  "a reference of its own, and is no alternative here.",
+                  others, run.cells.size(), names.label(answer.baseline->record)));
 }
 
 void note_limits(const MeasuredRun& run, Answer& answer) {
@@ -193,6 +250,8 @@ Answer answer_of(const MeasuredRun& run, const Names& names) {
   }
   answer.sentence = sentence_of(run, answer, names);
   answer.fits = fits_of(run, answer);
+  note_disturbance(run, answer);
+  note_other_steps(run, names, answer);
   if (answer.best != nullptr) note_smaller_equal(run, names, answer);
   note_least_memory(names, answer);
   note_limits(run, answer);

@@ -34,6 +34,17 @@ std::optional<Interval> speed_against(const Cell& cell, const Cell* baseline) {
   return ratio ? std::optional(inverse(*ratio)) : std::nullopt;
 }
 
+TableCell speed_cell(const Cell& cell, const Cell* reference) {
+  if (&cell == reference) return number_cell("reference", 1, "muted");
+  return ratio_cell(speed_against(cell, reference));
+}
+
+// Of a cell that trains another model than the baseline: its own.
+const Cell* own_reference(const Analysis& analysis, const Cell& cell) {
+  const Cell* own = analysis.run.find(cell.record.numerics.reference);
+  return own == nullptr ? analysis.baseline() : own;
+}
+
 // Neighbouring sizes with the same answer are one row: "8 to 80 GB".
 Table fits_table(const Analysis& analysis) {
   Table table{.name = "fits",
@@ -67,7 +78,7 @@ Table fits_table(const Analysis& analysis) {
         {text_cell(size), text_cell(analysis.names.label(record), fit.cell == analysis.best() ? "best" : ""),
          number_cell(format_bytes(static_cast<double>(peak_bytes(record))), static_cast<double>(peak_bytes(record))),
          number_cell(format_time(record.step_time_ns->median), record.step_time_ns->median),
-         ratio_cell(speed_against(*fit.cell, analysis.baseline()))});
+         speed_cell(*fit.cell, analysis.baseline())});
   }
   return table;
 }
@@ -86,7 +97,7 @@ Table frontier_table(const Analysis& analysis) {
     table.rows.push_back({number_cell(format_bytes(bytes), bytes),
                           text_cell(analysis.names.label(record), cell == analysis.best() ? "best" : ""),
                           number_cell(format_time(record.step_time_ns->median), record.step_time_ns->median),
-                          ratio_cell(speed_against(*cell, analysis.baseline())),
+                          speed_cell(*cell, analysis.baseline()),
                           analysis.baseline()
                               ? change_cell(bytes / static_cast<double>(peak_bytes(analysis.baseline()->record)))
                               : no_value()});
@@ -149,6 +160,13 @@ CellUnits units_of(const MeasuredRun& run) {
   return {time_unit(time), bytes_unit(bytes > 0 ? bytes : planned_bytes)};
 }
 
+// A cell that is smaller and no slower pays nothing.
+TableCell price_cell(double ms_per_gib) {
+  if (ms_per_gib <= 0) return number_cell("0", ms_per_gib);
+  return number_cell(ms_per_gib < 1000 ? fmt::format("{:.1f}", ms_per_gib) : format_count(std::round(ms_per_gib)),
+                     ms_per_gib);
+}
+
 std::vector<TableCell> cell_row(const Analysis& analysis, const Cell& cell, const CellUnits& units) {
   const Record& record = cell.record;
   const auto percent = [](const std::optional<double>& value) {
@@ -170,8 +188,7 @@ std::vector<TableCell> cell_row(const Analysis& analysis, const Cell& cell, cons
           text_cell(std::string(name_of(record.outcome)), outcome_mark(record.outcome)),
           timed ? number_cell(in(units.time, time.median), time.median) : no_value(),
           timed ? text_cell(interval, "muted") : no_value(),
-          &cell == analysis.baseline() && timed ? number_cell("reference", 1, "muted")
-                                                : ratio_cell(speed_against(cell, analysis.baseline())),
+          timed ? speed_cell(cell, own_reference(analysis, cell)) : no_value(),
           timed ? number_cell(format_count(*record.tokens_per_second), *record.tokens_per_second) : no_value(),
           percent(timed ? record.mfu : std::nullopt),
           percent(timed ? record.hfu : std::nullopt),
@@ -179,7 +196,7 @@ std::vector<TableCell> cell_row(const Analysis& analysis, const Cell& cell, cons
           record.bytes.used_peak ? bytes(*record.bytes.used_peak) : no_value(),
           record.numerics.loss ? number_cell(format_loss(*record.numerics.loss), *record.numerics.loss) : no_value(),
           error(record.numerics.gradient_error),
-          price ? number_cell(fmt::format("{:.1f}", *price), *price) : no_value()};
+          price ? price_cell(*price) : no_value()};
 }
 
 Table cells_table(const Analysis& analysis) {
@@ -191,7 +208,7 @@ Table cells_table(const Analysis& analysis) {
                   {.title = "outcome", .number = false},
                   {.title = "step", .unit = units.time.name},
                   {.title = "95 %", .unit = units.time.name, .help = "t-interval over visits"},
-                  {.title = "speed", .help = "against the reference, within rounds"},
+                  {.title = "speed", .help = "against the cell's reference, within rounds"},
                   {.title = "tokens/s"},
                   {.title = "MFU", .unit = "%", .help = "FLOPs of the mathematics over the peak"},
                   {.title = "HFU", .unit = "%", .help = "FLOPs launched over the peak"},
@@ -208,6 +225,18 @@ Table cells_table(const Analysis& analysis) {
   return table;
 }
 
+// What the matrix itself leaves out is no failure.
+Table excluded_table(const Analysis& analysis) {
+  Table table{.name = "excluded",
+              .caption = "Left out by the matrix.",
+              .columns = {{.title = "cell", .number = false}, {.title = "by", .number = false}}};
+  for (const Cell& cell : analysis.run.cells) {
+    if (cell.record.outcome == Outcome::skipped)
+      table.rows.push_back({text_cell(analysis.names.label(cell.record)), text_cell(cell.record.reason)});
+  }
+  return table;
+}
+
 // Cells without a result, and results with a failed visit.
 Table failures_table(const Analysis& analysis) {
   Table table{.name = "failures",
@@ -218,6 +247,7 @@ Table failures_table(const Analysis& analysis) {
                           {.title = "repeat", .number = false}}};
   for (const Cell& cell : analysis.run.cells) {
     const Record& record = cell.record;
+    if (record.outcome == Outcome::skipped) continue;
     if (record.reason.empty() && (record.outcome == Outcome::ok || record.outcome == Outcome::planned)) continue;
     table.rows.push_back({text_cell(analysis.names.label(record)),
                           text_cell(std::string(name_of(record.outcome)), outcome_mark(record.outcome)),
@@ -235,7 +265,7 @@ std::string outcomes_text(const MeasuredRun& run) {
         std::find_if(counts.begin(), counts.end(), [&](const auto& entry) { return entry.first == outcome; });
     found == counts.end() ? void(counts.emplace_back(outcome, 1)) : void(++found->second);
   }
-  std::string text = fmt::format("{} cells:", run.cells.size());
+  std::string text = fmt::format("{} cell{}:", run.cells.size(), run.cells.size() == 1 ? "" : "s");
   for (std::size_t i = 0; i < counts.size(); ++i) {
     text += fmt::format("{} {} {}", i == 0 ? "" : ",", counts[i].second, counts[i].first);
   }
@@ -321,6 +351,8 @@ ReportSection cells_section(const Analysis& analysis) {
   section.blocks.push_back(block(cells_table(analysis)));
   if (Table failures = failures_table(analysis); !failures.rows.empty())
     section.blocks.push_back(block(std::move(failures)));
+  if (Table excluded = excluded_table(analysis); !excluded.rows.empty())
+    section.blocks.push_back(block(std::move(excluded)));
   section.blocks.push_back(note(utilisation_text(analysis.run)));
   return section;
 }

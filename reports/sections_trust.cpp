@@ -95,18 +95,18 @@ void add_trends(Table& table, const Analysis& analysis) {
 }
 
 void add_disturbed(Table& table, const Analysis& analysis) {
-  std::set<std::string> reasons;
+  std::string example;
   int disturbed = 0, visits = 0;
   for (const Cell& cell : analysis.run.cells) {
     for (const Visit& visit : cell.visits) {
       ++visits;
       if (!visit.disturbance.disturbed) continue;
       ++disturbed;
-      if (!visit.disturbance.reason.empty() && reasons.size() < 3) reasons.insert(visit.disturbance.reason);
+      if (example.empty()) example = visit.disturbance.reason;
     }
   }
   std::string text = disturbed == 0 ? "none" : fmt::format("{} of {}, kept and counted", disturbed, visits);
-  for (const std::string& reason : reasons) text += "; " + reason;
+  if (!example.empty()) text += "; the first: " + example;
   add(table, "disturbed visits", text, disturbed > 0 ? "bad" : "");
 }
 
@@ -118,8 +118,10 @@ void add_overhead(Table& table, const Analysis& analysis) {
   if (overheads.empty()) return add(table, "profiler", "no profiled visit");
   const auto [least, most] = std::minmax_element(overheads.begin(), overheads.end());
   add(table, "profiler",
-      fmt::format("step times come from visits without it; with it steps took {} longer at the median ({} to {})",
-                  format_percent(median_of(overheads)), format_percent(*least), format_percent(*most)));
+      fmt::format(
+          "step times come from visits without it; with it the median step took {:+.1f} % of its time more ({:+.1f} to "
+          "{:+.1f} %)",
+          100 * median_of(overheads), 100 * *least, 100 * *most));
 }
 
 void add_verification(Table& table, const Analysis& analysis) {
@@ -128,8 +130,9 @@ void add_verification(Table& table, const Analysis& analysis) {
   const auto pending =
       cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::ok && !verified(cell.record); });
   const auto failed = cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::unverified; });
-  std::string text = fmt::format(
-      "{} cells: loss and every parameter's gradient of step 1 held against the reference cell", good.size());
+  std::string text =
+      fmt::format("{} cell{}: loss and every parameter's gradient of step 1 held against the reference cell",
+                  good.size(), good.size() == 1 ? "" : "s");
   if (!failed.empty()) text += fmt::format("; outside the table and without a time: {}", labels(analysis, failed));
   if (!pending.empty()) text += fmt::format("; not yet verified and without a time: {}", labels(analysis, pending));
   add(table, "verified", text, failed.empty() && pending.empty() ? "" : "bad");

@@ -82,8 +82,7 @@ MemoryPlan plan_memory(const Program& program) {
   const Liveness liveness = find_liveness(program);
   const std::vector<Buffer>& buffers = liveness.buffers;
   MemoryPlan plan;
-  int where = 0;
-  plan.largest_sum_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), true), where);
+  plan.largest_sum_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), true), plan.fullest);
   plan.largest_live_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), false), plan.peak);
 
   std::vector<int> order(buffers.size());

@@ -31,6 +31,7 @@ struct MemoryPlan {
   std::int64_t largest_sum_bytes = 0;  // the same with workspaces: no arena can be smaller
   std::int64_t workspace_bytes = 0;  // the largest workspace of any operation
   int peak = 0;  // the first operation at which largest_live_bytes are live
+  int fullest = 0;  // the first at which largest_sum_bytes are needed: values and its workspace
 
   [[nodiscard]] std::int64_t fragmentation_bytes() const { return arena_bytes - largest_sum_bytes; }
   [[nodiscard]] std::vector<Placement> live_at(int operation) const;  // largest first, then by id

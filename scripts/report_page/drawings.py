@@ -218,7 +218,7 @@ def memory_timeline(rows, names):
         peak_x, peak_y = number(peak["operation"]), number(peak["live_bytes"]) / unit.scale
         axes.plot([peak_x], [peak_y], "o", markersize=6, color=colour("arena1"), markeredgecolor=colour("paper"), zorder=4)
         to_left = peak_x > 0.6 * x[-1]
-        axes.annotate(f"largest live set {unit.text(number(peak['live_bytes']))} {unit.name}", (peak_x, peak_y), xytext=(-9 if to_left else 9, 9),
+        axes.annotate(f"peak {unit.text(number(peak['live_bytes']))} {unit.name}", (peak_x, peak_y), xytext=(-9 if to_left else 9, 9),
                       textcoords="offset points", ha="right" if to_left else "left", va="center", fontsize=8.5, fontweight="bold")
         state = bytes_unit(number(peak["state_bytes"]))
         axes.set_title(f"{cell}", loc="left", fontsize=9, fontweight="bold", pad=4)

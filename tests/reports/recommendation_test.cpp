@@ -107,7 +107,51 @@ TEST(Recommendation, for_each_size_the_fastest_that_fits) {
 TEST(Recommendation, one_round_gives_no_interval_and_says_so) {
   const MeasuredRun run = run_of({cell("fp32", "none", 1, {100}, gb), cell("bf16", "none", 1, {50}, gb)});
   EXPECT_THAT(answered(run).sentence,
-              ::testing::AllOf(HasSubstr("2.00× the speed"), HasSubstr("no interval"), Not(HasSubstr("(2.00"))));
+              ::testing::AllOf(HasSubstr("No sure answer from one round"), HasSubstr("2.00× the speed"),
+                               HasSubstr("no interval"), Not(HasSubstr("(2.00"))));
+}
+
+TEST(Recommendation, a_gain_within_the_noise_is_told_from_noise_that_hides_everything) {
+  const auto smaller = [](std::vector<double> ms) {
+    return run_of({cell("fp32", "none", 1, {50, 51, 50}, 10 * gb), cell("bf16", "none", 1, std::move(ms), 6 * gb)});
+  };
+  EXPECT_THAT(answered(smaller({49, 51, 49.5})).sentence,
+              ::testing::AllOf(HasSubstr("for its memory: 40 % less"), HasSubstr("cannot tell from equal")));
+  EXPECT_THAT(answered(smaller({20, 51, 70})).sentence, HasSubstr("No answer yet"));
+}
+
+TEST(Recommendation, another_model_is_no_alternative) {
+  // Two models: the smaller one is ten times as fast, which is no reason to take it.
+  std::vector<Cell> cells{cell("fp32", "none", 1, {100, 101}, 10 * gb), cell("bf16", "none", 1, {50, 50.5}, 6 * gb),
+                          cell("fp32", "none", 1, {10, 10.1}, gb), cell("bf16", "none", 1, {5, 5.1}, gb / 2)};
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    Record& record = cells[i].record;
+    record.axes["hidden"] = i < 2 ? 64 : 32;
+    record.id += i < 2 ? "-hidden-64" : "-hidden-32";
+    record.numerics.reference += i < 2 ? "-hidden-64" : "-hidden-32";
+    if (record.id == record.numerics.reference) record.numerics.gradient_error.reset();
+  }
+  const MeasuredRun run = run_of(std::move(cells));
+  const Answer answer = answered(run);
+  EXPECT_EQ(answer.best, &run.cells[1]);
+  EXPECT_EQ(answer.frontier, std::vector<const Cell*>{&run.cells[1]});
+  EXPECT_THAT(answer.notes, ::testing::Contains(HasSubstr("2 of 4 cells train another model")));
+  EXPECT_EQ(techniques_of(run, Names(run), run.cells[0]).back().axis, "hidden");  // its effect is told all the same
+}
+
+TEST(Recommendation, a_disturbed_machine_is_told_first) {
+  MeasuredRun run =
+      run_of({cell("fp32", "none", 1, {100, 120, 150}, 10 * gb), cell("bf16", "none", 4, {50, 60, 75}, 6 * gb)});
+  run.cells[0].visits[0].disturbance.disturbed = run.cells[1].visits[1].disturbance.disturbed = true;
+  EXPECT_THAT(answered(run).notes.at(0), HasSubstr("2 of 6 timed visits were disturbed"));
+}
+
+TEST(Recommendation, an_unfinished_run_says_how_to_go_on) {
+  MeasuredRun run = run_of({cell("bf16", "none", 1, {50, 50}, gb)});
+  run.cells[0].record.numerics.gradient_error.reset();  // its reference has not been measured
+  run.environment["command"] = "stepscope run m.toml --out r";
+  EXPECT_THAT(answered(run).sentence,
+              ::testing::AllOf(HasSubstr("not finished"), HasSubstr("stepscope run m.toml --out r")));
 }
 
 TEST(Recommendation, nothing_measured_is_said) {
