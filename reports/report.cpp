@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "model/base/error.h"
 #include "model/base/file.h"
 #include "reports/format.h"
 #include "reports/sections.h"
@@ -36,6 +37,20 @@ void add_facts(Report& report, const MeasuredRun& run) {
   add("time", environment_text(run, "time"));
 }
 
+// Published results keep records without visits: a report made of them would lack half and take the place of the whole one.
+void require_visits(const MeasuredRun& run, const fs::path& folder) {
+  for (const Cell& cell : run.cells) {
+    if (!cell.record.step_time_ns) continue;
+    const auto there = std::count_if(cell.visits.begin(), cell.visits.end(), [](const Visit& visit) {
+      return visit.kind == VisitKind::timed && visit.outcome == Outcome::ok;
+    });
+    if (there >= cell.record.step_time_ns->visits) continue;
+    throw UsageError(
+        fmt::format("{}: its record tells of {} timed visits, but {} visit files are there; a report needs them",
+                    (folder / "cells" / cell.record.id).string(), cell.record.step_time_ns->visits, there));
+  }
+}
+
 }  // namespace
 
 Report report_on(const MeasuredRun& run) {
@@ -52,6 +67,7 @@ Report report_on(const MeasuredRun& run) {
 
 int write_report(const fs::path& run_folder) {
   const MeasuredRun run = read_run(run_folder);
+  require_visits(run, run_folder);
   const Report report = report_on(run);
   const fs::path folder = run_folder / "report", figures = folder / "figures";
   fs::remove_all(figures);  // a figure that this run no longer has must not stay from an earlier one

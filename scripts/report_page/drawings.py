@@ -31,7 +31,7 @@ def category_colours(categories):
     colours, used = {}, {"state": 0, "arena": 0}
     for category in categories:
         family = "state" if category in STATE else "arena"
-        used[family] = min(5, used[family] + 1)
+        used[family] = min(6 if family == "state" else 5, used[family] + 1)
         colours[category] = colour(f"{family}{used[family]}")
     return colours
 

@@ -35,6 +35,7 @@ COLOURS = {
     "state3": ("#7ba3c4", "#7fadd2"),
     "state4": ("#a9c6de", "#a9cbe6"),
     "state5": ("#d3e2ee", "#d0e3f2"),
+    "state6": ("#a0a8b0", "#8a939c"),
     "arena1": ("#b5651d", "#c9772c"),
     "arena2": ("#d48a3a", "#dd9a52"),
     "arena3": ("#e6b06a", "#e8b97c"),

@@ -68,8 +68,8 @@ TEST(Ledger, categories_sum_to_states_and_arena) {
                               p.value(row.value).name);
     }
     EXPECT_EQ(sum, state_bytes(p).total() + plan.arena_bytes);
-    const std::int64_t workspace = round_up(
-        p.operations.at(static_cast<std::size_t>(plan.fullest)).workspace_bytes, arena_alignment_bytes);
+    const std::int64_t workspace =
+        round_up(p.operations.at(static_cast<std::size_t>(plan.fullest)).workspace_bytes, arena_alignment_bytes);
     EXPECT_EQ(live + workspace, plan.largest_sum_bytes);
     EXPECT_EQ(ledger.by_category.back(), std::pair("idle arena" + std::string(), plan.fragmentation_bytes()));
     EXPECT_EQ(plan.timeline(p).at(static_cast<std::size_t>(plan.fullest)), plan.largest_sum_bytes);

@@ -113,6 +113,16 @@ TEST(Report, refuses_a_folder_that_is_no_run_and_a_file_of_another_version) {
   EXPECT_THROW((void)read_run(folder), UsageError);
 }
 
+TEST(Report, is_not_made_of_records_whose_visits_are_gone) {
+  const fs::path folder = SyntheticRun{}.write(fresh("published"));
+  EXPECT_EQ(write_report(folder), 0);
+  const std::string page = text_of(folder / "report" / "report.md");
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "cells"))
+    if (entry.path().filename().string().starts_with("visit-")) fs::remove(entry.path());
+  EXPECT_THROW(write_report(folder), UsageError);
+  EXPECT_EQ(text_of(folder / "report" / "report.md"), page);
+}
+
 TEST(Names, are_short_and_never_the_same) {
   SyntheticRun synthetic{.failures = false};
   synthetic.cells.push_back(synthetic.cells.front());  // equal in every axis shown
