@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "model/base/error.h"
+#include "model/training/optimizer.h"
 
 namespace stepscope {
 
@@ -69,6 +70,9 @@ Choice converted(const Assignment& assignment) {
       check_number(assignment, number);
       return number;
     }
+    case Type::flag:
+      if (!std::holds_alternative<bool>(value)) refuse(assignment, field.right);
+      return value;
     case Type::text:
       if (!std::holds_alternative<std::string>(value)) refuse(assignment, field.right);
       check_text(assignment);
@@ -153,6 +157,11 @@ void check_training(Configuration& configuration, const Assignments& given) {
   if (training.sequence > configuration.model.max_sequence)
     refuse_rule(configuration, given, {"sequence"},
                 fmt::format("at most max_sequence = {}", configuration.model.max_sequence));
+  if (!optimizer_named(training.optimizer).decays) {
+    if (given.contains("weight_decay") && training.weight_decay != 0)
+      refuse_rule(configuration, given, {"weight_decay"}, "only optimizer = \"adamw\" decays weights");
+    training.weight_decay = 0;
+  }
   const std::int64_t micro_steps = recipe_of(configuration).micro_steps;
   if (micro_steps < 1 || training.global_batch % micro_steps != 0) {
     refuse_rule(configuration, given, {"accumulation", "global_batch"},

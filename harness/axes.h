@@ -39,7 +39,7 @@ struct Configuration {
 };
 
 struct Field {
-  enum class Type { whole, number, text, list, choice };  // choice: a technique's, which checks itself
+  enum class Type { whole, number, flag, text, list, choice };  // choice: a technique's, which checks itself
 
   std::string section;  // "model", "data", "training", "techniques", "measure"
   std::string name;  // unique in the table

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "harness/axes.h"
+#include "model/training/optimizer.h"
 
 namespace stepscope {
 
@@ -17,14 +18,14 @@ Field member(std::string section, Settings Configuration::*settings, std::string
   Field field{.section = std::move(section), .name = std::move(name), .type = type, .help = std::move(help)};
   field.get = [settings, part](const Configuration& c) -> Choice {
     const T& held = (c.*settings).*part;
-    if constexpr (std::is_integral_v<T>) {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       return static_cast<std::int64_t>(held);
     } else {
       return held;
     }
   };
   field.set = [settings, part](Configuration& c, const Choice& choice) {
-    if constexpr (std::is_integral_v<T>) {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       (c.*settings).*part = static_cast<T>(std::get<std::int64_t>(choice));
     } else {
       (c.*settings).*part = std::get<T>(choice);
@@ -54,6 +55,14 @@ Field number(std::string section, Settings Configuration::*settings, std::string
 }
 
 template <class Settings>
+Field flag(std::string section, Settings Configuration::*settings, std::string name, bool Settings::*part,
+           std::string help) {
+  Field field = member(std::move(section), settings, std::move(name), part, Type::flag, std::move(help));
+  field.right = "true or false";
+  return field;
+}
+
+template <class Settings>
 Field text(std::string section, Settings Configuration::*settings, std::string name, std::string Settings::*part,
            std::vector<std::string> allowed, std::string help) {
   Field field = member(std::move(section), settings, std::move(name), part, Type::text, std::move(help));
@@ -71,6 +80,9 @@ void apply_preset(Configuration& configuration, const Choice& choice) {
   configuration.training.schedule = std::string(preset.schedule);
   configuration.training.learning_rate = preset.learning_rate;
   configuration.training.learning_rate_warmup = preset.learning_rate_warmup;
+  configuration.training.optimizer = std::string(preset.optimizer);
+  configuration.training.beta2 = preset.beta2;
+  configuration.training.clip = preset.clip;
 }
 
 Field preset_field() {
@@ -106,9 +118,28 @@ void add_model_fields(std::vector<Field>& table) {
       number("model", model, "dropout", &M::dropout, 0, 0.99, "share of elements dropped after each block"));
   table.push_back(
       text("model", model, "attention", &M::attention, {"fused", "materialised"}, "how scores are computed"));
+  table.push_back(text("model", model, "block_order", &M::block_order, {"mlp-first", "attention-first"},
+                       "which half of a block comes first"));
+  table.push_back(
+      flag("model", model, "tied_head", &M::tied_head, "logits from the embedding: one parameter for both"));
+  table.push_back(flag("model", model, "head_bias", &M::head_bias, "whether the head adds a bias"));
+  table.push_back(
+      number("model", model, "norm_epsilon", &M::norm_epsilon, 1e-12, 0.1, "added to each norm's variance"));
+  table.push_back(number("model", model, "initial_deviation", &M::initial_deviation, 0, 10,
+                         "of initial weights and embeddings; 0: by width"));
   Field mask = member("model", model, "mask", &M::mask, Type::list, "what hides keys; masks combine by and");
   mask.right = "a list of \"causal\", \"padding\", \"custom:FILE\"";
   table.push_back(std::move(mask));
+}
+
+Field optimizer_field() {
+  std::vector<std::string> names;
+  std::string help = "what updates the parameters";
+  for (const Optimizer& row : optimizers()) {
+    names.emplace_back(row.name);
+    help += fmt::format("; {}: {}", row.name, row.about);
+  }
+  return text("training", &Configuration::training, "optimizer", &TrainingSettings::optimizer, std::move(names), help);
 }
 
 void add_data_and_training_fields(std::vector<Field>& table) {
@@ -126,7 +157,11 @@ void add_data_and_training_fields(std::vector<Field>& table) {
       whole("training", training, "global_batch", &T::global_batch, 1, 1 << 20, "rows of an optimizer step"));
   table.push_back(
       whole("training", training, "sequence", &T::sequence, 1, 1 << 20, "tokens of a row; default: max_sequence"));
-  table.push_back(text("training", training, "optimizer", &T::optimizer, {"adam"}, "what updates the parameters"));
+  table.push_back(optimizer_field());
+  table.push_back(number("training", training, "beta1", &T::beta1, 0, 0.999999, "of the optimizer's mean gradient"));
+  table.push_back(number("training", training, "beta2", &T::beta2, 0, 0.999999, "of its mean squared gradient"));
+  table.push_back(
+      number("training", training, "weight_decay", &T::weight_decay, 0, 10, "of adamw, times the learning rate"));
   table.push_back(
       text("training", training, "schedule", &T::schedule, {"seed", "cosine", "constant"}, "learning rate over steps"));
   table.push_back(

@@ -25,15 +25,16 @@ Operand part_of(const Operand& packed, const ModelSettings& m, int part) {
 
 Operand attention_block(Builder& b, const ModelSettings& m, const AttentionMask& mask, const Operand& x) {
   const auto scope = b.scope("attention", "AttentionBlock");
-  const Operand h = norm(b, "norm", x);  // [B, S, H]
-  const Operand qkv = dense(b, "qkv", h, 3 * m.heads * m.head_dim);  // [B, S, heads 3 D]
+  const Operand h = norm(b, "norm", x, m.norm_epsilon);  // [B, S, H]
+  const std::int64_t width = m.heads * m.head_dim;
+  const Operand qkv = dense(b, "qkv", h, 3 * width, initial_weight(m, m.hidden));  // [B, S, heads 3 D]
   const AttentionOperands operands{part_of(qkv, m, 0), part_of(qkv, m, 1), part_of(qkv, m, 2), mask.lengths,
                                    mask.custom};
   const double scale = 1 / std::sqrt(static_cast<double>(m.head_dim));
   const bool materialised = m.attention == "materialised";
   const ValueId o = materialised ? materialised_attention(b, operands, mask.causal, scale)
                                  : attention(b, operands, mask.causal, scale);
-  const Operand branch = dense(b, "out", b.operand(o), m.hidden);  // [B, S, H]
+  const Operand branch = dense(b, "out", b.operand(o), m.hidden, initial_weight(m, width, true));  // [B, S, H]
   return b.operand(dropout_add(b, branch, x, m.dropout));
 }
 

@@ -1,6 +1,7 @@
 #include "model/layers/dense.h"
 
 #include <cmath>
+#include <optional>
 
 #include "model/operations/layer_norm/layer_norm.h"
 #include "model/operations/linear/linear.h"
@@ -9,31 +10,52 @@ namespace stepscope {
 
 namespace {
 
-Operand dense_into(Builder& b, std::string_view name, const Operand& x, std::int64_t features, DType output) {
+std::optional<Operand> bias_of(Builder& b, std::int64_t features, bool with_bias) {
+  if (!with_bias) return std::nullopt;
+  return b.parameter("bias", {features}, {}, Builder::Use::multiplied);
+}
+
+Operand dense_into(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
+                   bool with_bias, DType output) {
   const auto scope = b.scope(name, "Dense");
-  const std::int64_t in_features = x.view.shape.last();
-  const Initial lecun_normal{Initial::Law::truncated_normal, 1 / std::sqrt(static_cast<double>(in_features))};
-  const Operand weight = b.parameter("weight", {in_features, features}, lecun_normal, Builder::Use::multiplied);
-  const Operand bias = b.parameter("bias", {features}, {}, Builder::Use::multiplied);
-  return b.operand(linear(b, x, weight, bias, output));
+  const Operand weight =
+      b.parameter("weight", {x.view.shape.last(), features}, initial, Builder::Use::multiplied);
+  return b.operand(linear(b, x, weight, bias_of(b, features, with_bias), output));
 }
 
 }  // namespace
 
-Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features) {
-  return dense_into(b, name, x, features, b.compute());
+Initial initial_weight(const ModelSettings& m, std::int64_t in_features, bool ends_a_branch) {
+  if (m.initial_deviation == 0)
+    return {Initial::Law::truncated_normal, 1 / std::sqrt(static_cast<double>(in_features))};
+  const double branches = ends_a_branch ? 2 * static_cast<double>(m.layers) : 1;
+  return {Initial::Law::normal, m.initial_deviation / std::sqrt(branches)};
 }
 
-Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features) {
-  return dense_into(b, name, x, features, b.statistic());
+Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial) {
+  return dense_into(b, name, x, features, initial, true, b.compute());
 }
 
-Operand norm(Builder& b, std::string_view name, const Operand& x) {
+Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
+                   bool with_bias) {
+  return dense_into(b, name, x, features, initial, with_bias, b.statistic());
+}
+
+Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias) {
+  const auto scope = b.scope(name, "Dense");
+  Operand weight = b.multiplied(table);
+  const Shape stored = weight.view.shape;
+  weight.view.shape = {stored[1], stored[0]};
+  weight.view.strides = {1, stored[1]};
+  return b.operand(linear(b, x, weight, bias_of(b, stored[0], with_bias), b.statistic()));
+}
+
+Operand norm(Builder& b, std::string_view name, const Operand& x, double epsilon) {
   const auto scope = b.scope(name, "LayerNorm");
   const std::int64_t features = x.view.shape.last();
   const Operand scale = b.parameter("scale", {features}, {Initial::Law::ones, 0}, Builder::Use::exact);
   const Operand bias = b.parameter("bias", {features}, {}, Builder::Use::exact);
-  return b.operand(layer_norm(b, x, scale, bias, 1e-6));
+  return b.operand(layer_norm(b, x, scale, bias, epsilon));
 }
 
 }  // namespace stepscope

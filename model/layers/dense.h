@@ -3,15 +3,24 @@
 
 #include <string_view>
 
+#include "model/layers/model_settings.h"
 #include "model/program/builder.h"
 
 namespace stepscope {
 
-// x [.., I] -> [.., features]. Weights begin lecun-normal (truncated, variance 1 / I), biases at 0.
-[[nodiscard]] Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features);
+// How a Dense's weight [I, features] begins: lecun-normal (truncated, variance 1 / I), or a normal of initial_deviation, which
+// is divided by the root of the branches' number where `ends_a_branch`, so that the residual stream starts as wide for any depth.
+[[nodiscard]] Initial initial_weight(const ModelSettings& m, std::int64_t in_features, bool ends_a_branch = false);
+
+// x [.., I] -> [.., features]. Biases begin at 0.
+[[nodiscard]] Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features,
+                            const Initial& initial);
 // The same with an output in the type of statistics: for logits.
-[[nodiscard]] Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features);
-// x [.., H] -> [.., H], epsilon 1e-6.
-[[nodiscard]] Operand norm(Builder& b, std::string_view name, const Operand& x);
+[[nodiscard]] Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features,
+                                 const Initial& initial, bool with_bias);
+// A Dense whose weight is the table [features, I] of an embedding, in the type of statistics.
+[[nodiscard]] Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias);
+// x [.., H] -> [.., H].
+[[nodiscard]] Operand norm(Builder& b, std::string_view name, const Operand& x, double epsilon);
 
 }  // namespace stepscope

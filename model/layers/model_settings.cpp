@@ -37,6 +37,13 @@ ModelSettings resolved(ModelSettings m) {
     throw UsageError(fmt::format("model.kv_heads = {}: must equal model.heads = {}", m.kv_heads, m.heads));
   if (!(m.dropout >= 0 && m.dropout < 1))
     throw UsageError(fmt::format("model.dropout = {}: must be at least 0 and below 1", m.dropout));
+  if (m.block_order != "mlp-first" && m.block_order != "attention-first")
+    throw UsageError(
+        fmt::format("model.block_order = \"{}\": must be \"mlp-first\" or \"attention-first\"", m.block_order));
+  if (!(m.norm_epsilon > 0 && m.norm_epsilon < 1))
+    throw UsageError(fmt::format("model.norm_epsilon = {}: must be above 0 and below 1", m.norm_epsilon));
+  if (!(m.initial_deviation >= 0 && m.initial_deviation <= 10))
+    throw UsageError(fmt::format("model.initial_deviation = {}: must be from 0 to 10", m.initial_deviation));
   if (m.attention != "fused" && m.attention != "materialised")
     throw UsageError(fmt::format("model.attention = \"{}\": must be \"fused\" or \"materialised\"", m.attention));
   for (const std::string& mask : m.mask)
@@ -50,9 +57,47 @@ std::int64_t parameter_count(const ModelSettings& m) {
   const std::int64_t width = m.heads * m.head_dim;
   const std::int64_t mlp = 2 * m.hidden + m.hidden * m.mlp_hidden + m.mlp_hidden + m.mlp_hidden * m.hidden + m.hidden;
   const std::int64_t attention = 2 * m.hidden + m.hidden * 3 * width + 3 * width + width * m.hidden + m.hidden;
-  return (m.vocabulary + m.max_sequence) * m.hidden + m.layers * (mlp + attention) + 2 * m.hidden +
-         m.hidden * m.vocabulary + m.vocabulary;
+  const std::int64_t head = (m.tied_head ? 0 : m.hidden * m.vocabulary) + (m.head_bias ? m.vocabulary : 0);
+  return (m.vocabulary + m.max_sequence) * m.hidden + m.layers * (mlp + attention) + 2 * m.hidden + head;
 }
+
+namespace {
+
+// GPT-2: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2. Training as in nanoGPT's train.py
+// and GPT-3's table 2.1 for the learning rates. Without dropout: these models do not see their data often enough to need it.
+ModelSettings gpt2(std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
+  return {.layers = layers,
+          .hidden = hidden,
+          .heads = heads,
+          .vocabulary = 50257,
+          .max_sequence = 1024,
+          .block_order = "attention-first",
+          .tied_head = true,
+          .head_bias = false,
+          .norm_epsilon = 1e-5,
+          .initial_deviation = 0.02};
+}
+
+Preset gpt2_preset(std::string_view name, std::string_view about, ModelSettings model, double learning_rate) {
+  return {.name = name,
+          .about = about,
+          .model = std::move(model),
+          .global_batch = 8,
+          .schedule = "cosine",
+          .learning_rate = learning_rate,
+          .learning_rate_warmup = 100,
+          .optimizer = "adamw",
+          .beta2 = 0.95,
+          .clip = 1};
+}
+
+ModelSettings gpt2_tiny() {
+  ModelSettings model = gpt2(2, 48, 3);
+  model.vocabulary = 256, model.max_sequence = 32;
+  return model;
+}
+
+}  // namespace
 
 std::span<const Preset> presets() {
   static const Preset rows[] = {
@@ -77,6 +122,11 @@ std::span<const Preset> presets() {
        "cosine",
        1e-3,
        20},
+      gpt2_preset("gpt2-tiny", "GPT-2's shape in two layers of 48 features, batch 8 x 32 bytes: for tests", gpt2_tiny(), 1e-3),
+      gpt2_preset("gpt2-124m", "GPT-2: 124,439,808 parameters, batch 8 x 1,024 tokens", gpt2(12, 768, 12), 6e-4),
+      gpt2_preset("gpt2-355m", "GPT-2 medium: 354,823,168 parameters", gpt2(24, 1024, 16), 3e-4),
+      gpt2_preset("gpt2-774m", "GPT-2 large: 774,030,080 parameters", gpt2(36, 1280, 20), 2.5e-4),
+      gpt2_preset("gpt2-1558m", "GPT-2 XL: 1,557,611,200 parameters", gpt2(48, 1600, 25), 2e-4),
   };
   return rows;
 }

@@ -20,6 +20,11 @@ struct ModelSettings {
   std::int64_t vocabulary = 0;
   std::int64_t max_sequence = 0;
   double dropout = 0;  // share of each block's output that is dropped
+  std::string block_order = "mlp-first";  // or "attention-first"
+  bool tied_head = false;  // logits from the embedding: one parameter for both
+  bool head_bias = true;
+  double norm_epsilon = 1e-6;
+  double initial_deviation = 0;  // of weights, embedding and positions; 0: by width, lecun-normal and 1 / sqrt(hidden)
   std::string attention = "fused";  // or "materialised"
   std::vector<std::string> mask = {"causal"};  // "causal", "padding", "custom:FILE"; they combine by and
   bool operator==(const ModelSettings&) const = default;
@@ -38,6 +43,9 @@ struct Preset {
   std::string_view schedule;  // "seed" or "cosine"
   double learning_rate;
   std::int64_t learning_rate_warmup;  // steps
+  std::string_view optimizer = "adam";
+  double beta2 = 0.999;  // of the optimizer
+  double clip = 0;  // largest gradient norm; 0: no clipping
 };
 
 [[nodiscard]] std::span<const Preset> presets();

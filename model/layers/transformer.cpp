@@ -18,15 +18,22 @@ namespace {
 
 Operand embed(Builder& b, const ModelSettings& m, const Operand& tokens) {
   const std::int64_t sequence = tokens.view.shape[1];
-  const Initial of_table{Initial::Law::normal, 1 / std::sqrt(static_cast<double>(m.hidden))};
+  const double given = m.initial_deviation;
+  const Initial of_table{Initial::Law::normal, given > 0 ? given : 1 / std::sqrt(static_cast<double>(m.hidden))};
+  const Initial of_positions{Initial::Law::normal, given > 0 ? given : 0.02};
   Operand positions = [&] {
     const auto scope = b.scope("positions", "Positions");
-    return b.parameter("", {m.max_sequence, m.hidden}, {Initial::Law::normal, 0.02}, Builder::Use::exact);
+    return b.parameter("", {m.max_sequence, m.hidden}, of_positions, Builder::Use::exact);
   }();
   positions.view.shape = {sequence, m.hidden};  // the first S rows
   const auto scope = b.scope("embedding", "Embedding");
   const Operand table = b.parameter("", {m.vocabulary, m.hidden}, of_table, Builder::Use::exact);
   return b.operand(embedding(b, tokens, table, positions));
+}
+
+Operand head(Builder& b, const ModelSettings& m, const Operand& h) {
+  if (m.tied_head) return tied_dense(b, "head", h, b.program().find_state("embedding"), m.head_bias);
+  return wide_dense(b, "head", h, m.vocabulary, initial_weight(m, m.hidden), m.head_bias);
 }
 
 }  // namespace
@@ -45,8 +52,7 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
     const auto scope = b.scope(fmt::format("blocks.{}", layer), "TransformerBlock");
     x = transformer_block(b, m, mask, x);
   }
-  const Operand h = norm(b, "final_norm", x);
-  const Operand logits = wide_dense(b, "head", h, m.vocabulary);  // [B, S, V]
+  const Operand logits = head(b, m, norm(b, "final_norm", x, m.norm_epsilon));  // [B, S, V]
   const auto scope = b.scope("loss", "Loss");
   const ValueId loss = cross_entropy(b, logits, b.rows_of(targets));
   count_tokens(b, b.operand(targets));

@@ -1,4 +1,4 @@
-// The seed's transformer: embedding and positions, blocks of MLP before attention, final norm, head, cross-entropy.
+// The transformer: embedding and positions, blocks, final norm, a head of its own or the embedding's, cross-entropy.
 //     Builder b(DType::fp32);
 //     b.set_batch(64, 512, 4);                                                // a forward pass has 16 of the 64 rows
 //     const Program forward = build_transformer(std::move(b), settings);

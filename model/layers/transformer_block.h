@@ -1,4 +1,4 @@
-// TransformerBlock: the seed's order, MLP before attention.
+// TransformerBlock: an MLPBlock and an AttentionBlock, in the settings' order.
 #pragma once
 
 #include "model/layers/mask.h"

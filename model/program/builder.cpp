@@ -35,8 +35,15 @@ Operand Builder::parameter(std::string_view name, const Shape& shape, const Init
   if (program_.find_state(full).index >= 0) throw ProgramError("V4", "two parameters are named " + full);
   program_.states.push_back({full, {master_, shape}, StateKind::parameter, site_, {}, initial});
   const StateId parameter{static_cast<int>(program_.states.size()) - 1};
-  if (use == Use::exact || compute_ == master_) return whole(program_, parameter);
-  program_.states.push_back({"copy." + full, {compute_, shape}, StateKind::copy, site_, parameter, {}});
+  return use == Use::exact ? whole(program_, parameter) : multiplied(parameter);
+}
+
+Operand Builder::multiplied(StateId parameter) {
+  if (compute_ == master_) return whole(program_, parameter);
+  if (const StateId made = program_.belonging_to(parameter, StateKind::copy); made.index >= 0)
+    return whole(program_, made);
+  const State& of = program_.state(parameter);
+  program_.states.push_back({"copy." + of.name, {compute_, of.type.shape}, StateKind::copy, of.site, parameter, {}});
   return whole(program_, StateId{static_cast<int>(program_.states.size()) - 1});
 }
 

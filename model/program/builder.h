@@ -41,6 +41,8 @@ class Builder {
   // A state of the parameter's full name: its site's path, then name (nothing more where name is empty). Where its use asks for another type than the
   // master's, a copy is made that the prologue casts once a step, and the operand names the copy.
   Operand parameter(std::string_view name, const Shape& shape, const Initial& initial, Use use);
+  // A parameter that there is already, read a second time by a matmul: itself, or its copy in the compute type.
+  Operand multiplied(StateId parameter);
   StateId batch_state(std::string_view name, const TensorType& type);
 
   // Appends an operation at the current site; its outputs follow from its kind.

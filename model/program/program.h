@@ -126,6 +126,7 @@ struct Attributes {
   int heads = 0;
   int head_dim = 0;
   MaskKinds mask = {};
+  bool transposed_weight = false;  // linear_weight_gradient: the weight is stored [O, I]
   int random_site = -1;  // which stream of random numbers; unique a forward operation
   double beta1 = 0, beta2 = 0, weight_decay = 0;  // adam
   double clip = 0;  // gradient_norm: largest norm, 0 = no clipping

@@ -4,11 +4,11 @@
 
 #include "model/base/error.h"
 #include "model/layers/transformer.h"
-#include "model/operations/adam/adam.h"
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/lowering.h"
 #include "model/program/gradient.h"
 #include "model/program/verify.h"
+#include "model/training/optimizer.h"
 
 namespace stepscope {
 
@@ -28,46 +28,12 @@ void append_gradient_norm(Program& program, double clip) {
   program.operations.push_back(std::move(op));
 }
 
-// Parameters of one block are updated by one operation, at the block's site.
-SiteId owner_of(const Program& program, SiteId site) {
-  const SiteId parent = program.site(site).parent;
-  return parent.index <= 0 || program.site(site).layer_class == "MLPBlock" ||
-                 program.site(site).layer_class == "AttentionBlock"
-             ? site
-             : owner_of(program, parent);
-}
-
-void append_adam(Program& program) {
-  const std::vector<StateId> parameters = program.states_of(StateKind::parameter);
-  const Attributes adam{.epsilon = 1e-8, .beta1 = 0.9, .beta2 = 0.999};
-  SiteId group;
-  for (const StateId id : parameters) {
-    const State parameter = program.state(id);
-    std::vector<Write> writes{{id, Accumulate::no}};
-    for (const char* moment : {"moment1.", "moment2."}) {
-      program.states.push_back({moment + parameter.name, parameter.type, StateKind::moment, parameter.site, id, {}});
-      writes.push_back({{static_cast<int>(program.states.size()) - 1}, Accumulate::no});
-    }
-    const SiteId owner = owner_of(program, parameter.site);
-    if (owner != group) {
-      if (group.index >= 0) program.operations.back().ins.push_back(whole(program, program.results));
-      program.operations.push_back(update_operation(adam_kind, adam, owner));
-      program.operations.back().ins.push_back(whole(program, program.control));
-      group = owner;
-    }
-    Operation& op = program.operations.back();
-    op.ins.push_back(whole(program, program.belonging_to(id, StateKind::gradient)));
-    op.writes.insert(op.writes.end(), writes.begin(), writes.end());
-  }
-  program.operations.back().ins.push_back(whole(program, program.results));
-}
-
 // Forward, backward and update; lowered, not yet planned.
 Program whole_step(const Program& forward, const KeepSet& keep, const TrainingSettings& training,
                    const Machine& machine) {
   Program program = differentiate(forward, keep);
   if (training.clip > 0) append_gradient_norm(program, training.clip);
-  append_adam(program);
+  append_update(program, training);
   lower(program, machine);
   return program;
 }

@@ -9,7 +9,9 @@ namespace stepscope {
 struct TrainingSettings {
   std::int64_t global_batch = 0;  // rows a step
   std::int64_t sequence = 0;  // tokens a row; 0: the model's max_sequence
-  std::string optimizer = "adam";  // Adam: beta1 .9, beta2 .999, epsilon 1e-8, no weight decay
+  std::string optimizer = "adam";  // a row of optimizers(), optimizer.h; epsilon 1e-8
+  double beta1 = 0.9, beta2 = 0.999;
+  double weight_decay = 0.1;  // of adamw; adam has none
   std::string schedule = "cosine";  // "seed", "cosine", "constant"
   double learning_rate = 0;
   std::int64_t learning_rate_warmup = 0;  // steps

@@ -7,10 +7,11 @@ IGNORED = -1
 
 
 class Case:
-    """One model and one batch. `set` holds what `stepscope step --set` is given, `batch` and `weights` numpy arrays."""
+    """One model and one batch. `model` and `training` hold fields for `stepscope step --set`, `batch` and `weights` numpy arrays."""
 
-    def __init__(self, name, why, sequence, batch, mask=("causal",), steps=0, **model):
+    def __init__(self, name, why, sequence, batch, mask=("causal",), steps=0, training=None, **model):
         self.name, self.why, self.sequence, self.batch_size, self.steps = name, why, sequence, batch, steps
+        self.training = training or {}
         self.model = {"layers": 2, **model, "mask": list(mask)}
         self.random = np.random.default_rng(zlib.crc32(name.encode()))
         self.weights = self._usual_weights()
@@ -42,7 +43,8 @@ class Case:
             dense(f"blocks.{layer}.attention.qkv", hidden, 3 * hidden)
             dense(f"blocks.{layer}.attention.out", hidden, hidden)
         norm("final_norm")
-        dense("head", hidden, m["vocabulary"])
+        if not m.get("tied_head"):
+            dense("head", hidden, m["vocabulary"])
         return weights
 
     def _usual_batch(self):
@@ -52,6 +54,13 @@ class Case:
 
     def ignore_targets(self, share):
         self.batch["targets"][self.random.random(self.batch["targets"].shape) < share] = IGNORED
+
+    def draw_norms_and_biases(self):
+        for name, value in self.weights.items():
+            if name.endswith(".scale"):
+                self.weights[name] = self.normal(value.shape, mean=0.3, deviation=1)
+            elif name.endswith(".bias"):
+                self.weights[name] = self.normal(value.shape, deviation=0.7)
 
     def scale_queries_and_keys(self, factor):
         """Multiplies their weights and leaves the values' alone: scores grow by factor squared."""
@@ -71,11 +80,7 @@ def peaked_softmax():
 def random_norms():
     case = Case("random_norms", "norm scales of both signs, large biases everywhere, S below max_sequence, ignored targets, odd widths",
                 sequence=9, batch=3, hidden=15, heads=3, mlp_hidden=31, vocabulary=17, max_sequence=14)
-    for name, value in case.weights.items():
-        if name.endswith(".scale"):
-            case.weights[name] = case.normal(value.shape, mean=0.3, deviation=1)
-        elif name.endswith(".bias"):
-            case.weights[name] = case.normal(value.shape, deviation=0.7)
+    case.draw_norms_and_biases()
     case.ignore_targets(0.3)
     return case
 
@@ -114,4 +119,26 @@ def adam_steps():
                 sequence=7, batch=2, steps=3, layers=1, hidden=16, heads=4, mlp_hidden=24, vocabulary=13, max_sequence=7)
 
 
-CASES = [peaked_softmax, random_norms, padding, custom_mask, shared_mask, adam_steps]
+GPT2 = {"block_order": "attention-first", "tied_head": True, "head_bias": False, "norm_epsilon": 1e-5}
+
+
+def gpt2():
+    case = Case("gpt2", "GPT-2: attention first, the embedding as head, epsilon 1e-5; odd widths, S below max_sequence, lengths, "
+                "ignored targets", sequence=9, batch=3, mask=("causal", "padding"), **GPT2, layers=2, hidden=10, heads=2,
+                mlp_hidden=17, vocabulary=21, max_sequence=12)
+    case.draw_norms_and_biases()
+    # Sent through small features, the epsilon of a norm is felt: 1e-6 in its place would be off by far more than the tolerance.
+    case.weights["embedding"] *= np.float32(0.05)
+    case.weights["positions"] *= np.float32(0.05)
+    case.batch["lengths"] = np.array([9, 1, 6], dtype=np.int32)
+    case.ignore_targets(0.2)
+    return case
+
+
+def adamw_steps():
+    return Case("adamw_steps", "three steps of torch.optim.AdamW on GPT-2's layers: Dense matrices decay, the tied embedding does not",
+                sequence=6, batch=2, steps=3, training={"optimizer": "adamw", "weight_decay": 0.5, "beta2": 0.95}, **GPT2,
+                layers=1, hidden=8, heads=2, mlp_hidden=12, vocabulary=13, max_sequence=7)
+
+
+CASES = [peaked_softmax, random_norms, padding, custom_mask, shared_mask, adam_steps, gpt2, adamw_steps]

@@ -5,18 +5,19 @@
 
 The tutorial that the model comes from: UvA deep learning notebooks, "Single-GPU transformer" (Lippe 2024). Per block
     x += down(gelu(up(norm(x))))      x += out(attention(qkv(norm(x))))      MLP first, pre-norm, every Dense with a bias
-then a final norm and an untied head. Dropout is 0 here. B sequences, S positions, H hidden, V vocabulary.
+then a final norm and an untied head. GPT-2 (Radford et al. 2019) has the same layers with attention first, epsilon 1e-5, and logits
+from the embedding, without a bias. Dropout is 0 here. B sequences, S positions, H hidden, V vocabulary.
 """
 import torch
 
-NORM_EPSILON = 1e-6
+NORM_EPSILON = 1e-6  # where a case does not say
 IGNORED = -1
 
 
-def layer_norm(x, weights, name):
+def layer_norm(x, weights, name, epsilon=NORM_EPSILON):
     mean = x.mean(dim=-1, keepdim=True)
     variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
-    return (x - mean) / torch.sqrt(variance + NORM_EPSILON) * weights[name + ".scale"] + weights[name + ".bias"]
+    return (x - mean) / torch.sqrt(variance + epsilon) * weights[name + ".scale"] + weights[name + ".bias"]
 
 
 def dense(x, weights, name):
@@ -60,13 +61,26 @@ def forward(case, weights, batch):
     tokens = batch["tokens"].long()
     visible = visible_keys(case, batch)
     x = weights["embedding"][tokens] + weights["positions"][: tokens.shape[1]]
+    epsilon = case.get("norm_epsilon", NORM_EPSILON)
+
+    def mlp_branch(x, name):
+        return dense(gelu(dense(layer_norm(x, weights, name + ".norm", epsilon), weights, name + ".up")), weights, name + ".down")
+
+    def attention_branch(x, name):
+        return attention(layer_norm(x, weights, name + ".norm", epsilon), weights, name, case["heads"], visible)
+
     for layer in range(case["layers"]):
         block = f"blocks.{layer}"
-        hidden = gelu(dense(layer_norm(x, weights, block + ".mlp.norm"), weights, block + ".mlp.up"))
-        x = x + dense(hidden, weights, block + ".mlp.down")
-        normed = layer_norm(x, weights, block + ".attention.norm")
-        x = x + attention(normed, weights, block + ".attention", case["heads"], visible)
-    return dense(layer_norm(x, weights, "final_norm"), weights, "head")
+        if case.get("block_order") == "attention-first":
+            x = x + attention_branch(x, block + ".attention")
+            x = x + mlp_branch(x, block + ".mlp")
+        else:
+            x = x + mlp_branch(x, block + ".mlp")
+            x = x + attention_branch(x, block + ".attention")
+    x = layer_norm(x, weights, "final_norm", epsilon)
+    if case.get("tied_head"):
+        return x @ weights["embedding"].T
+    return dense(x, weights, "head")
 
 
 def counted_targets(batch):
@@ -111,3 +125,20 @@ def adam(case, weights, batch, steps, beta1=0.9, beta2=0.999, epsilon=1e-8):
             step = corrected_first / (corrected_second.sqrt() + epsilon)
             weights[name] = (weights[name] - tutorial_learning_rate(update) * step).detach()
     return weights
+
+
+def adamw(case, weights, batch, steps, weight_decay, beta2, beta1=0.9, epsilon=1e-8):
+    """The weights in fp64 after some steps of torch.optim.AdamW, at the tutorial's learning rate. Dense matrices decay, all else does not."""
+    weights = {name: value.double().requires_grad_() for name, value in weights.items()}
+    decaying = {name for name in weights if name.endswith(".weight")}
+    groups = [{"params": [weights[name] for name in sorted(decaying)], "weight_decay": weight_decay},
+              {"params": [weights[name] for name in sorted(set(weights) - decaying)], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(beta1, beta2), eps=epsilon)
+    for update in range(steps):
+        _, _, gradients = loss_and_gradients(case, {name: value.detach() for name, value in weights.items()}, batch)
+        for name, gradient in gradients.items():
+            weights[name].grad = gradient
+        for group in optimizer.param_groups:
+            group["lr"] = tutorial_learning_rate(update)
+        optimizer.step()
+    return {name: value.detach() for name, value in weights.items()}

@@ -139,6 +139,45 @@ INSTANTIATE_TEST_SUITE_P(Golden, Parity,
                          testing::Combine(testing::ValuesIn(all_cases()), testing::Values("fused", "materialised")),
                          [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
 
+// The loss of a case by its formula, from logits in fp64: mean over counted targets of log(sum exp(logits)) - logits[target].
+double loss_of(const std::string& name, const std::vector<double>& logits, std::size_t vocabulary) {
+  const TensorFile batch = read_safetensors(golden / name / "batch.safetensors");
+  const auto integers = [&](const char* of) {
+    std::vector<std::int32_t> elements;
+    if (const NamedTensor* tensor = batch.find(of); tensor != nullptr) {
+      elements.resize(tensor->bytes.size() / sizeof(std::int32_t));
+      std::memcpy(elements.data(), tensor->bytes.data(), tensor->bytes.size());
+    }
+    return elements;
+  };
+  const std::vector<std::int32_t> targets = integers("targets"), lengths = integers("lengths");
+  const auto sequence = static_cast<std::size_t>(batch.find("targets")->shape[1]);
+  double sum = 0, counted = 0;
+  for (std::size_t at = 0; at < targets.size(); ++at) {
+    const bool past = !lengths.empty() && static_cast<int>(at % sequence) >= lengths[at / sequence];
+    if (targets[at] < 0 || past) continue;
+    const double* row = logits.data() + at * vocabulary;
+    double exponentials = 0;
+    for (std::size_t v = 0; v < vocabulary; ++v) exponentials += std::exp(row[v]);
+    sum += std::log(exponentials) - row[targets[at]];
+    ++counted;
+  }
+  return sum / counted;
+}
+
+class ParityOfLoss : public ParityTest, public testing::WithParamInterface<std::string> {};
+
+TEST_P(ParityOfLoss, is_the_formula_of_the_saved_logits) {
+  const fs::path saved = step(GetParam(), 1, {});
+  if (HasFatalFailure()) return;
+  const Tensors got = read_tensors(saved, {"loss", "logits"});
+  const auto vocabulary = static_cast<std::size_t>(read_safetensors(saved).find("logits")->shape.last());
+  EXPECT_NEAR(loss_of(GetParam(), got.at("logits"), vocabulary), got.at("loss")[0], limit * got.at("loss")[0]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, ParityOfLoss, testing::ValuesIn(all_cases()),
+                         [](const auto& info) { return info.param; });
+
 class ParityOfUpdates : public ParityTest, public testing::WithParamInterface<std::string> {};
 
 // Adam divides a gradient by its own size. Where the gradient is rounding alone (a key's bias: softmax does not feel a shift of all

@@ -82,9 +82,40 @@ TEST(Axes, an_unknown_name_is_answered_with_the_nearest) {
   }
 }
 
+TEST(Axes, flags_are_true_or_false) {
+  const Configuration c = matrix_of(overrides_of({"tied_head=true", "head_bias=false"}, "tiny", "")).cells[0].configuration;
+  EXPECT_TRUE(c.model.tied_head);
+  EXPECT_FALSE(c.model.head_bias);
+  for (const char* set : {"tied_head=1", "tied_head=yes"}) {
+    try {
+      (void)matrix_of(overrides_of({set}, "tiny", ""));
+      ADD_FAILURE() << set;
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("true or false"));
+    }
+  }
+}
+
+TEST(Axes, only_an_optimizer_that_decays_takes_a_weight_decay) {
+  const auto training = [](std::vector<std::string> sets, const char* preset) {
+    return matrix_of(overrides_of(sets, preset, "")).cells[0].configuration.training;
+  };
+  EXPECT_EQ(training({}, "tiny").weight_decay, 0);
+  EXPECT_EQ(training({}, "gpt2-tiny").weight_decay, 0.1);
+  EXPECT_EQ(training({}, "gpt2-tiny").beta2, 0.95);
+  EXPECT_EQ(training({"optimizer=adam"}, "gpt2-tiny").weight_decay, 0);
+  EXPECT_EQ(training({"optimizer=adamw", "weight_decay=0.01"}, "tiny").weight_decay, 0.01);
+  EXPECT_THROW((void)training({"weight_decay=0.01"}, "tiny"), UsageError);
+}
+
 TEST(Axes, presets_are_of_the_size_they_say) {
   for (const auto& [preset, parameters] :
-       std::map<std::string, std::int64_t>{{"seed", 155'877'376}, {"seed-small", 3'323'648}})
+       std::map<std::string, std::int64_t>{{"seed", 155'877'376},
+                                           {"seed-small", 3'323'648},
+                                           {"gpt2-124m", 124'439'808},
+                                           {"gpt2-355m", 354'823'168},
+                                           {"gpt2-774m", 774'030'080},
+                                           {"gpt2-1558m", 1'557'611'200}})
     EXPECT_EQ(parameter_count(resolved(preset_named(preset).model)), parameters);
 }
 

@@ -8,8 +8,11 @@
 namespace stepscope::testing {
 namespace {
 
-TEST(AccumulationLaw, every_split_of_twelve_rows_in_fp32) {
-  StepSetting setting{.precision = "fp32", .threads = 2, .unequal_lengths = true, .global_batch = 12};
+class AccumulationLaw : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(AccumulationLaw, every_split_of_twelve_rows_in_fp32) {
+  StepSetting setting{
+      .preset = GetParam(), .precision = "fp32", .threads = 2, .unequal_lengths = true, .global_batch = 12};
   const StepResult whole = run_step_of(setting);
   for (const std::int64_t micro_steps : {2, 3, 4, 6, 12}) {
     setting.micro_steps = micro_steps;
@@ -22,8 +25,9 @@ TEST(AccumulationLaw, every_split_of_twelve_rows_in_fp32) {
   }
 }
 
-TEST(AccumulationLaw, every_split_of_twelve_rows_in_bf16) {
-  StepSetting setting{.precision = "bf16", .threads = 2, .unequal_lengths = true, .global_batch = 12};
+TEST_P(AccumulationLaw, every_split_of_twelve_rows_in_bf16) {
+  StepSetting setting{
+      .preset = GetParam(), .precision = "bf16", .threads = 2, .unequal_lengths = true, .global_batch = 12};
   const StepResult whole = run_step_of(setting);
   for (const std::int64_t micro_steps : {2, 3, 4, 6, 12}) {
     setting.micro_steps = micro_steps;
@@ -33,7 +37,10 @@ TEST(AccumulationLaw, every_split_of_twelve_rows_in_bf16) {
   }
 }
 
-TEST(AccumulationLaw, dropout_masks_do_not_depend_on_the_split) {
+INSTANTIATE_TEST_SUITE_P(Presets, AccumulationLaw, ::testing::Values("tiny", "gpt2-tiny"),
+                         [](const auto& info) { return std::string(info.param).substr(0, 4); });
+
+TEST(AccumulationOfDropout, masks_do_not_depend_on_the_split) {
   // Without the law the two would differ by whole elements, not by rounding: a rate of one half makes that sure.
   StepSetting setting{
       .precision = "fp32", .change_model = [](ModelSettings& m) { m.dropout = 0.5; }, .global_batch = 4};

@@ -74,5 +74,31 @@ TEST(KeepSetLaw, holds_for_the_other_presets) {
     expect_random_sets_change_nothing(setting, 4);
 }
 
+// Attention first, a tied head: fp32 and bf16, dropout on, odd sizes and several micro-steps.
+TEST(KeepSetLaw, holds_for_gpt2) {
+  const auto odd = [](ModelSettings& m) {
+    m.dropout = 0.1, m.hidden = 42, m.heads = 3, m.mlp_hidden = 67, m.vocabulary = 53, m.max_sequence = 21;
+  };
+  for (const char* precision : {"fp32", "bf16"})
+    expect_random_sets_change_nothing({.preset = "gpt2-tiny",
+                                       .precision = precision,
+                                       .micro_steps = 3,
+                                       .threads = 2,
+                                       .unequal_lengths = true,
+                                       .change_model = odd,
+                                       .global_batch = 6,
+                                       .steps = 2},
+                                      30);
+  const auto narrow = [](ModelSettings& m) { m.hidden = 48, m.vocabulary = 61, m.max_sequence = 24; };
+  for (const char* preset : {"gpt2-124m", "gpt2-355m"})
+    expect_random_sets_change_nothing({.preset = preset,
+                                       .precision = "bf16",
+                                       .micro_steps = 2,
+                                       .threads = 2,
+                                       .change_model = narrow,
+                                       .global_batch = 4},
+                                      3);
+}
+
 }  // namespace
 }  // namespace stepscope::testing

@@ -27,6 +27,15 @@ TEST(ThreadsLaw, materialised) {
       {.precision = "bf16", .micro_steps = 2, .change_model = [](ModelSettings& m) { m.attention = "materialised"; }});
 }
 TEST(ThreadsLaw, seed_small) { expect_same_bits({.preset = "seed-small", .precision = "fp32", .global_batch = 8}); }
+TEST(ThreadsLaw, gpt2) {
+  for (const char* precision : {"fp32", "bf16"})
+    expect_same_bits({.preset = "gpt2-tiny",
+                      .precision = precision,
+                      .micro_steps = 2,
+                      .unequal_lengths = true,
+                      .change_model = [](ModelSettings& m) { m.vocabulary = 1001, m.dropout = 0.1; },
+                      .steps = 2});
+}
 TEST(ThreadsLaw, odd_sizes) {
   expect_same_bits({.precision = "fp32",
                     .change_model =

@@ -19,13 +19,17 @@ Executor::UsedBytes used_by(const StepSetting& setting, const Step& step) {
 }
 
 TEST(UsedBytesLaw, holds_for_every_precision_checkpointing_split_and_attention) {
-  for (const char* precision : {"fp32", "bf16"})
+  for (const auto& [preset, precision] : std::vector<std::pair<const char*, const char*>>{
+           {"tiny", "fp32"}, {"tiny", "bf16"}, {"gpt2-tiny", "fp32"}, {"gpt2-tiny", "bf16"}})
     for (const char* attention : {"fused", "materialised"})
       for (const std::vector<std::string>& targets :
            std::vector<std::vector<std::string>>{{}, {"MLPBlock", "AttentionBlock"}, {"TransformerBlock"}})
         for (const std::int64_t micro_steps : {1, 4}) {
-          StepSetting setting{
-              .precision = precision, .micro_steps = micro_steps, .threads = 2, .unequal_lengths = micro_steps == 4};
+          StepSetting setting{.preset = preset,
+                              .precision = precision,
+                              .micro_steps = micro_steps,
+                              .threads = 2,
+                              .unequal_lengths = micro_steps == 4};
           setting.change_model = [&](ModelSettings& m) { m.attention = attention; };
           setting.keep = [&](const Program& forward) { return keep_outside(forward, targets); };
           const Step step = build(setting, machine_with(2));

@@ -182,6 +182,22 @@ OperationCase linear_case(std::int64_t batch, std::int64_t sequence, std::int64_
           }};
 }
 
+// The weight is a table stored [out, in], as a tied head's is; with a bias or without.
+OperationCase table_linear_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out,
+                                bool with_bias) {
+  return {named(with_bias ? "linear_of_a_table_with_bias" : "linear_of_a_table", {batch, sequence, in, out}), 2, false,
+          [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, in});
+            const double deviation = 1 / std::sqrt(static_cast<double>(in));
+            Operand weight = c.parameter("table", {out, in}, Use::multiplied, 0, deviation);
+            weight.view.shape = {in, out};
+            weight.view.strides = {1, in};
+            std::optional<Operand> bias;
+            if (with_bias) bias = c.parameter("bias", {out}, Use::multiplied);
+            c.project({linear(c.b, x, weight, bias, c.b.statistic())});
+          }};
+}
+
 // `twice`: x is read a second time, so that the gradient it already has is added in.
 OperationCase layer_norm_case(std::int64_t batch, std::int64_t sequence, std::int64_t features, bool twice) {
   return {named(twice ? "layer_norm_of_a_residual" : "layer_norm", {batch, sequence, features}), batch % 2 == 0 ? 2 : 1,
@@ -302,6 +318,10 @@ std::vector<OperationCase> make_cases() {
       linear_case(2, 1, 1, 1, false),
       linear_case(4, 5, 7, 3, false),
       linear_case(4, 5, 7, 3, true),
+      table_linear_case(2, 1, 1, 1, false),
+      table_linear_case(4, 5, 7, 3, true),
+      table_linear_case(4, 5, 6, 6, true),  // square: only the strides tell
+      table_linear_case(2, 70, 40, 301, false),  // several tiles
       linear_case(4, 75, 96, 130, false),  // several tiles
       layer_norm_case(1, 1, 2, false),
       layer_norm_case(2, 3, 7, false),

@@ -69,13 +69,13 @@ Program random_forward(std::mt19937& random) {
     };
     const std::string name = fmt::format("layer{}", i);
     switch (between(random, 0, 4)) {
-      case 0: stream.push_back(dense(b, name, any(), features)); break;
+      case 0: stream.push_back(dense(b, name, any(), features, {})); break;
       case 1: {
-        const Operand wide = dense(b, name, any(), between(random, 1, 90));
-        stream.push_back(dense(b, name + "back", b.operand(gelu(b, wide)), features));
+        const Operand wide = dense(b, name, any(), between(random, 1, 90), {});
+        stream.push_back(dense(b, name + "back", b.operand(gelu(b, wide)), features, {}));
         break;
       }
-      case 2: stream.push_back(norm(b, name, any())); break;
+      case 2: stream.push_back(norm(b, name, any(), 1e-6)); break;
       case 3: {
         const auto inner = b.scope(name, "Gelu");
         stream.push_back(b.operand(gelu(b, any())));
@@ -92,7 +92,9 @@ Program random_forward(std::mt19937& random) {
   // Everything made is read, so every parameter has a gradient.
   Operand sum = stream.front();
   for (std::size_t i = 1; i < stream.size(); ++i) sum = b.operand(b.emit(add_kind, {}, {sum, stream[i]})[0]);
-  const Operand logits = wide_dense(b, "head", sum, vocabulary);
+  const bool tied = between(random, 0, 1) == 1, with_bias = between(random, 0, 1) == 1;
+  const Operand logits = tied ? tied_dense(b, "head", sum, table.state(), with_bias)
+                              : wide_dense(b, "head", sum, vocabulary, {}, with_bias);
   const ValueId loss = cross_entropy(b, logits, targets);
   cast_copies(b);
   return std::move(b).finish(loss, logits.value());

@@ -8,26 +8,35 @@ namespace stepscope {
 namespace {
 
 std::vector<Output> outputs(const Program& program, const Operation& op) {
-  const Shape &x = shape_of(op, 0), &weight = shape_of(op, 1), &bias = shape_of(op, 2);
+  const Shape &x = shape_of(op, 0), &weight = shape_of(op, 1);
   require(weight.rank() == 2 && weight[0] == x.last(),
           "linear: weight " + to_string(weight) + ", but x has " + std::to_string(x.last()) + " features");
-  require(bias == Shape{weight[1]}, "linear: bias " + to_string(bias) + ", but weight " + to_string(weight));
+  require(op.ins.size() < 3 || shape_of(op, 2) == Shape{weight[1]},
+          "linear: bias of another width than weight " + to_string(weight));
   require(dtype_of(program, op, 0) == dtype_of(program, op, 1), "linear: x and weight of two types");
   return {{"y", {op.attributes.output, with_last(x, weight[1])}, Role::activation}};
+}
+
+// Whether the operand [I, O] views a state that is stored [O, I].
+bool is_transposed(const Program& program, const Operand& weight) {
+  return weight.view != whole_view(program.type(weight).shape);
 }
 
 void gradient(Differentiation& d, const Operation& op) {
   const Operand dy = d.adjoint(op.outs[0]);
   const Operand x = d.value(op.ins[0]);
-  const Write weight = d.gradient_write(op.ins[1]), bias = d.gradient_write(op.ins[2]);
-  d.emit(linear_weight_gradient_kind, {}, {x, dy}, {weight, bias});
+  std::vector<Write> writes{d.gradient_write(op.ins[1])};
+  if (op.ins.size() > 2) writes.push_back(d.gradient_write(op.ins[2]));
+  d.emit(linear_weight_gradient_kind, {.transposed_weight = is_transposed(d.program(), op.ins[1])}, {x, dy},
+         std::move(writes));
   if (!d.needs(op.ins[0])) return;
   const ValueId dx = d.emit(linear_input_gradient_kind, {.output = d.program().type(x).dtype}, {dy, op.ins[1]})[0];
   d.contribute(op.ins[0], dx);
 }
 
 std::vector<Output> weight_gradient_outputs(const Program& program, const Operation& op) {
-  const Shape expected{shape_of(op, 0).last(), shape_of(op, 1).last()};
+  const std::int64_t in = shape_of(op, 0).last(), out = shape_of(op, 1).last();
+  const Shape expected = op.attributes.transposed_weight ? Shape{out, in} : Shape{in, out};
   require(program.state(op.writes[0].state).type.shape == expected,
           "linear_weight_gradient: another shape than " + to_string(expected));
   require(shape_of(op, 0).rows() == shape_of(op, 1).rows(), "linear_weight_gradient: x and dy of different lengths");
@@ -59,8 +68,10 @@ const OperationKind linear_weight_gradient_kind{
 const OperationKind linear_input_gradient_kind{
     .name = "linear_input_gradient", .outputs = input_gradient_outputs, .flops = input_gradient_flops};
 
-ValueId linear(Builder& b, const Operand& x, const Operand& weight, const Operand& bias, DType output) {
-  return b.emit(linear_kind, {.output = output}, {x, weight, bias})[0];
+ValueId linear(Builder& b, const Operand& x, const Operand& weight, const std::optional<Operand>& bias, DType output) {
+  std::vector<Operand> ins{x, weight};
+  if (bias) ins.push_back(*bias);
+  return b.emit(linear_kind, {.output = output}, std::move(ins))[0];
 }
 
 }  // namespace stepscope

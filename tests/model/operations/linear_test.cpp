@@ -46,6 +46,25 @@ TEST(LinearWeightGradient, overwrites_first_and_adds_in_later_micro_steps) {
   }
 }
 
+TEST(Linear, adds_nothing_where_there_is_no_bias) {
+  const Tensor x{DType::fp32, {2, 2}, {1, 2, 3, 4}}, weight{DType::fp32, {2, 2}, {1, 0, 0, -1}};
+  EXPECT_EQ(run_operation(linear_kind, {.output = DType::fp32}, {x, weight}).outs[0],
+            (std::vector<double>{1, -2, 3, -4}));
+}
+
+// The gradient of a table [O, I] is dy^T x; the bias's stays the column sums of dy.
+TEST(LinearWeightGradient, of_a_transposed_weight_is_stored_as_the_weight_is) {
+  for (const DType dtype : {DType::fp64, DType::fp32, DType::bf16}) {
+    const DType master = dtype == DType::fp64 ? DType::fp64 : DType::fp32;
+    const Tensor x{dtype, {2, 3}, {1, 2, 3, 4, 5, 6}}, dy{dtype, {2, 2}, {1, 10, -1, 20}};
+    const Ran ran = run_operation(linear_weight_gradient_kind, {.transposed_weight = true}, {x, dy},
+                                  {{{master, {2, 3}, all(6, 7)}, StateKind::gradient, Accumulate::no},
+                                   {{master, {2}, all(2, 7)}, StateKind::gradient, Accumulate::no}});
+    EXPECT_EQ(ran.writes[0], (std::vector<double>{1 - 4, 2 - 5, 3 - 6, 10 + 80, 20 + 100, 30 + 120}));
+    EXPECT_EQ(ran.writes[1], (std::vector<double>{0, 30}));
+  }
+}
+
 TEST(LinearInputGradient, is_rows_times_the_transposed_weight) {
   for (const DType dtype : {DType::fp64, DType::fp32, DType::bf16}) {
     const Tensor dy{dtype, {2, 2}, {1, 2, 0, -1}}, weight{dtype, {3, 2}, {1, 10, 2, 20, 3, 30}};

@@ -80,6 +80,24 @@ TEST(Differentiate, a_parameter_that_is_read_twice_has_one_gradient_written_twic
   EXPECT_EQ(writes, (std::vector{Accumulate::after_first, Accumulate::always}));
 }
 
+// The head's weight gradient comes first and overwrites what the step before left; the embedding's scatter adds to it.
+TEST(Differentiate, a_tied_embedding_has_one_gradient_written_by_the_head_and_added_to_by_the_embedding) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    const Program p = testing::step_of({"gpt2-tiny", precision, std::string("TransformerBlock"), 2});
+    ASSERT_LT(p.find_state("head.weight").index, 0);
+    const StateId gradient = p.find_state("gradient.embedding");
+    std::vector<std::pair<std::string, Accumulate>> writers;
+    for (const Operation& op : p.operations)
+      for (const Write& write : op.writes)
+        if (write.state == gradient) writers.emplace_back(op.kind->name, write.accumulate);
+    EXPECT_EQ(writers, (std::vector<std::pair<std::string, Accumulate>>{
+                           {"linear_weight_gradient", Accumulate::after_first},
+                           {"embedding_gradient", Accumulate::always}}));
+    // Matmuls read the copy, the lookup reads the parameter itself.
+    EXPECT_EQ(p.find_state("copy.embedding").index >= 0, std::string_view(precision) == "bf16");
+  }
+}
+
 TEST(Checkpointing, recomputes_the_share_of_the_seed_that_its_page_states) {
   const auto share = [](const Choice& checkpointing, const char* attention) {
     const Program p = testing::step_of({"seed", "bf16", checkpointing, 4, attention});
