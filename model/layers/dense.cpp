@@ -18,8 +18,7 @@ std::optional<Operand> bias_of(Builder& b, std::int64_t features, bool with_bias
 Operand dense_into(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
                    bool with_bias, DType output) {
   const auto scope = b.scope(name, "Dense");
-  const Operand weight =
-      b.parameter("weight", {x.view.shape.last(), features}, initial, Builder::Use::multiplied);
+  const Operand weight = b.parameter("weight", {x.view.shape.last(), features}, initial, Builder::Use::multiplied);
   return b.operand(linear(b, x, weight, bias_of(b, features, with_bias), output));
 }
 

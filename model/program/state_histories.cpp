@@ -22,8 +22,8 @@ std::uint64_t hash_of(const Attributes& a) {
   std::uint64_t hash = mix(1, static_cast<std::uint64_t>(a.output));
   for (const double number : {a.epsilon, a.rate, a.scale, a.beta1, a.beta2, a.weight_decay, a.clip})
     hash = mix(hash, number);
-  for (const int number :
-       {a.heads, a.head_dim, a.random_site, a.mask.causal ? 1 : 0, a.mask.padding ? 1 : 0, a.mask.custom ? 1 : 0, a.transposed_weight ? 1 : 0})
+  for (const int number : {a.heads, a.head_dim, a.random_site, a.mask.causal ? 1 : 0, a.mask.padding ? 1 : 0,
+                           a.mask.custom ? 1 : 0, a.transposed_weight ? 1 : 0})
     hash = mix(hash, static_cast<std::uint64_t>(number));
   return mix(hash, a.algorithm);
 }

@@ -83,7 +83,8 @@ TEST(Axes, an_unknown_name_is_answered_with_the_nearest) {
 }
 
 TEST(Axes, flags_are_true_or_false) {
-  const Configuration c = matrix_of(overrides_of({"tied_head=true", "head_bias=false"}, "tiny", "")).cells[0].configuration;
+  const Configuration c =
+      matrix_of(overrides_of({"tied_head=true", "head_bias=false"}, "tiny", "")).cells[0].configuration;
   EXPECT_TRUE(c.model.tied_head);
   EXPECT_FALSE(c.model.head_bias);
   for (const char* set : {"tied_head=1", "tied_head=yes"}) {
@@ -109,13 +110,12 @@ TEST(Axes, only_an_optimizer_that_decays_takes_a_weight_decay) {
 }
 
 TEST(Axes, presets_are_of_the_size_they_say) {
-  for (const auto& [preset, parameters] :
-       std::map<std::string, std::int64_t>{{"seed", 155'877'376},
-                                           {"seed-small", 3'323'648},
-                                           {"gpt2-124m", 124'439'808},
-                                           {"gpt2-355m", 354'823'168},
-                                           {"gpt2-774m", 774'030'080},
-                                           {"gpt2-1558m", 1'557'611'200}})
+  for (const auto& [preset, parameters] : std::map<std::string, std::int64_t>{{"seed", 155'877'376},
+                                                                              {"seed-small", 3'323'648},
+                                                                              {"gpt2-124m", 124'439'808},
+                                                                              {"gpt2-355m", 354'823'168},
+                                                                              {"gpt2-774m", 774'030'080},
+                                                                              {"gpt2-1558m", 1'557'611'200}})
     EXPECT_EQ(parameter_count(resolved(preset_named(preset).model)), parameters);
 }
 

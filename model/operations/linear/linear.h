@@ -15,7 +15,6 @@ extern const OperationKind linear_kind;
 extern const OperationKind linear_weight_gradient_kind;  // x, dy -> writes gradients of weight, bias?
 extern const OperationKind linear_input_gradient_kind;  // dy, weight -> dx
 
-ValueId linear(Builder& b, const Operand& x, const Operand& weight, const std::optional<Operand>& bias,
-               DType output);
+ValueId linear(Builder& b, const Operand& x, const Operand& weight, const std::optional<Operand>& bias, DType output);
 
 }  // namespace stepscope

@@ -90,9 +90,9 @@ TEST(Differentiate, a_tied_embedding_has_one_gradient_written_by_the_head_and_ad
     for (const Operation& op : p.operations)
       for (const Write& write : op.writes)
         if (write.state == gradient) writers.emplace_back(op.kind->name, write.accumulate);
-    EXPECT_EQ(writers, (std::vector<std::pair<std::string, Accumulate>>{
-                           {"linear_weight_gradient", Accumulate::after_first},
-                           {"embedding_gradient", Accumulate::always}}));
+    EXPECT_EQ(writers,
+              (std::vector<std::pair<std::string, Accumulate>>{{"linear_weight_gradient", Accumulate::after_first},
+                                                               {"embedding_gradient", Accumulate::always}}));
     // Matmuls read the copy, the lookup reads the parameter itself.
     EXPECT_EQ(p.find_state("copy.embedding").index >= 0, std::string_view(precision) == "bf16");
   }
