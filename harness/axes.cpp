@@ -134,16 +134,18 @@ void check_data(const Configuration& configuration, const Assignments& given) {
       refuse_rule(configuration, given, {"rows"}, "lines need a text: source = \"text:PATH\"");
     return;
   }
-  if (!source.starts_with("text:") || source.size() == 5)
-    refuse_rule(configuration, given, {"source"}, field_named("source", "").right);
-  const std::string path = source.substr(5);
+  const std::string path = file_of(source);
+  const bool is_text = source.starts_with("text:");
+  if (path.empty()) refuse_rule(configuration, given, {"source"}, field_named("source", "").right);
+  if (!is_text && configuration.data.rows == "lines")
+    refuse_rule(configuration, given, {"rows"}, "lines need a text: source = \"text:PATH\"");
   std::error_code error;
   if (!std::filesystem::exists(path, error)) refuse_rule(configuration, given, {"source"}, "there is no such file");
   if (!std::filesystem::is_regular_file(path, error))
-    refuse_rule(configuration, given, {"source"}, "is a folder, a text file is needed");
+    refuse_rule(configuration, given, {"source"}, "is a folder, a file is needed");
   if (std::filesystem::file_size(path, error) == 0)
-    refuse_rule(configuration, given, {"source"}, "the file is empty, a text is needed");
-  if (configuration.model.vocabulary < 256)
+    refuse_rule(configuration, given, {"source"}, "the file is empty, tokens are needed");
+  if (is_text && configuration.model.vocabulary < 256)
     refuse_rule(configuration, given, {"vocabulary", "source"},
                 "text is read as bytes: a vocabulary of at least 256 is needed");
 }

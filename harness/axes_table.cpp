@@ -148,8 +148,9 @@ void add_data_and_training_fields(std::vector<Field>& table) {
   using D = DataSettings;
   using T = TrainingSettings;
   constexpr std::int64_t many = 1'000'000'000;
-  Field source = text("data", data, "source", &D::source, {}, "where tokens come from: synthetic or text:PATH");
-  source.right = "\"synthetic\" or \"text:PATH\"";
+  Field source = text("data", data, "source", &D::source, {},
+                      "where tokens come from: synthetic, text:PATH, or tokens:FILE of nanoGPT or llm.c");
+  source.right = "\"synthetic\", \"text:PATH\" or \"tokens:FILE\"";
   table.push_back(std::move(source));
   table.push_back(
       text("data", data, "rows", &D::rows, {"stream", "lines"}, "a row: the next tokens, or one line, padded"));

@@ -61,8 +61,8 @@ std::string canonical_text(const Configuration& configuration) {
   for (const Field& field : fields()) {
     if (!of_the_cell(field)) continue;
     std::string value = to_string(field.get(configuration));
-    if (field.name == "source" && value.starts_with("text:"))
-      value = "text:" + std::filesystem::path(value.substr(5)).filename().string();
+    if (field.name == "source" && !file_of(value).empty())
+      value = value.substr(0, value.find(':') + 1) + std::filesystem::path(file_of(value)).filename().string();
     text += fmt::format("{}.{} = {}\n", field.section, field.name, value);
   }
   return text;

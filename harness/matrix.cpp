@@ -314,8 +314,8 @@ std::string to_toml(const Configuration& configuration) {
   for (const Field& field : fields()) {
     Choice value = field.get(configuration);
     if (field.name == "preset" && configuration.preset.empty()) continue;
-    if (field.name == "source" && configuration.data.source.starts_with("text:"))
-      value = "text:" + std::filesystem::absolute(configuration.data.source.substr(5)).string();
+    if (const std::string& source = configuration.data.source; field.name == "source" && !file_of(source).empty())
+      value = source.substr(0, source.find(':') + 1) + std::filesystem::absolute(file_of(source)).string();
     if (!document.contains(field.section)) document.insert(field.section, toml::table{});
     toml::table& section = *document.get_as<toml::table>(field.section);
     std::visit(

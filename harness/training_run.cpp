@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "harness/interrupt.h"
 #include "harness/matrix.h"
@@ -45,15 +48,28 @@ std::string rows_up_to(const fs::path& file, std::int64_t step) {
   return text.substr(0, end);
 }
 
+// In parts: files of tokens may be larger than memory.
+std::uint64_t hash_of_file(const std::string& path) {
+  const InputFile file(path);
+  std::vector<std::byte> part(1 << 20);
+  Hash hash;
+  for (std::uint64_t at = 0; at < file.size_bytes(); at += part.size()) {
+    const std::span<std::byte> now =
+        std::span(part).first(std::min<std::uint64_t>(part.size(), file.size_bytes() - at));
+    file.read(at, now);
+    hash.add(std::span<const std::byte>(now));
+  }
+  return hash.value();
+}
+
 // Everything that decides the numbers: the cell, the bytes of its files, and the schedule's length where it has one.
 std::string configuration_text(Configuration configuration) {
   if (configuration.training.schedule != "cosine") configuration.training.steps = 0;
   std::string text = canonical_text(configuration);
   const auto add_file = [&](const char* key, const std::string& path) {
-    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of(read_file(path))));
+    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of_file(path)));
   };
-  const std::string& source = configuration.data.source;
-  add_file("data.text_hash", source.starts_with("text:") ? source.substr(5) : "");
+  add_file("data.text_hash", file_of(configuration.data.source));
   add_file("model.mask_hash", mask_file_of(configuration.model));
   return text;
 }

@@ -33,7 +33,8 @@ std::string ConfigurationOptions::as_arguments() const {
 void add_configuration_options(CLI::App& command, ConfigurationOptions& options) {
   command.add_option("matrix", options.matrix, "a matrix file")->type_name("MATRIX.toml");
   command.add_option("--preset", options.preset, "what the fields start from (over the file's)")->type_name("P");
-  command.add_option("--data", options.source, "synthetic or text:PATH (over the file's)")->type_name("SOURCE");
+  command.add_option("--data", options.source, "synthetic, text:PATH or tokens:FILE (over the file's)")
+      ->type_name("SOURCE");
   // One value an option: a second word would be taken for the matrix file.
   command.add_option("--set", options.sets, "FIELD=VALUE, over the file's; may be repeated")
       ->type_name("FIELD=VALUE")

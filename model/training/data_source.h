@@ -21,9 +21,12 @@ struct Batch {
 };
 
 struct DataSettings {
-  std::string source = "synthetic";  // or "text:PATH"
+  std::string source = "synthetic";  // or "text:PATH", "tokens:FILE"
   std::string rows = "stream";  // or "lines": one line of the text a row, padded
 };
+
+// The part behind "text:" or "tokens:"; empty where the source has no file.
+[[nodiscard]] std::string file_of(const std::string& source);
 
 struct BatchShape {
   std::int64_t rows = 0;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 
 #include "model/base/error.h"
@@ -27,39 +26,15 @@ std::int32_t token_at(const std::string& text, std::int64_t position) {
   return static_cast<unsigned char>(text[static_cast<std::size_t>(position)]);
 }
 
-std::int64_t tenth(std::int64_t count, std::int64_t least) { return std::max(count / 10, least); }
-
-std::int64_t batches_of(std::int64_t rows, const BatchShape& shape) { return (rows + shape.rows - 1) / shape.rows; }
-
 std::span<std::int32_t> row_of(std::vector<std::int32_t>& values, std::int64_t row, std::int64_t sequence) {
   return std::span(values).subspan(static_cast<std::size_t>(row * sequence), static_cast<std::size_t>(sequence));
 }
 
-void resize(Batch& batch, const BatchShape& shape) {
-  const auto elements = static_cast<std::size_t>(shape.rows * shape.sequence);
-  batch.tokens.resize(elements);
-  batch.targets.resize(elements);
-}
-
 }  // namespace
 
-SpreadOrder::SpreadOrder(std::int64_t count) : count_(count) {
-  stride_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(0.6180339887498949 * static_cast<double>(count)));
-  while (std::gcd(stride_, count) != 1) ++stride_;
-}
-
 StreamSource::StreamSource(const std::string& path, const BatchShape& shape)
-    : shape_(shape), text_(read_text(path, shape)) {
-  const std::int64_t row = shape.sequence + 1, size = std::ssize(text_);
-  if (size < 2 * row)
-    throw UsageError(fmt::format(
-        "{}: holds {} bytes, but training and validation need {} each (training.sequence = {}, and one more)", path,
-        size, row, shape.sequence));
-  training_bytes_ = size - tenth(size, row);
-  validation_ = SpreadOrder((size - training_bytes_ - 1) / shape.sequence);
-}
+    : shape_(shape), text_(read_text(path, shape)), rows_(path, std::ssize(text_), "bytes", shape) {}
 
-// The last token of a row is the first of the next: only its target lies behind the row.
 void StreamSource::copy_row(std::int64_t begin, std::int64_t row, Batch& batch) const {
   const std::span<std::int32_t> tokens = row_of(batch.tokens, row, shape_.sequence);
   const std::span<std::int32_t> targets = row_of(batch.targets, row, shape_.sequence);
@@ -70,21 +45,14 @@ void StreamSource::copy_row(std::int64_t begin, std::int64_t row, Batch& batch) 
 }
 
 void StreamSource::fill(std::int64_t step, Batch& batch) const {
-  const DataStream stream{shape_.seed, DataStream::Use::training};
   resize(batch, shape_);
-  for (std::int64_t row = 0; row < shape_.rows; ++row)
-    copy_row(stream.below(training_bytes_ - shape_.sequence, step, row), row, batch);
+  for (std::int64_t row = 0; row < shape_.rows; ++row) copy_row(rows_.training(step, row), row, batch);
 }
 
 void StreamSource::fill_validation(std::int64_t index, Batch& batch) const {
   resize(batch, shape_);
-  for (std::int64_t row = 0; row < shape_.rows; ++row) {
-    const std::int64_t window = validation_[index % validation_batches() * shape_.rows + row];
-    copy_row(training_bytes_ + window * shape_.sequence, row, batch);
-  }
+  for (std::int64_t row = 0; row < shape_.rows; ++row) copy_row(rows_.validation(index, row), row, batch);
 }
-
-std::int64_t StreamSource::validation_batches() const { return batches_of(validation_.count(), shape_); }
 
 LineSource::LineSource(const std::string& path, const BatchShape& shape)
     : shape_(shape), text_(read_text(path, shape)) {
@@ -101,7 +69,7 @@ LineSource::LineSource(const std::string& path, const BatchShape& shape)
     throw UsageError(
         fmt::format("{}: has {} line{} with text, but training and validation need one each (data.rows = \"lines\")",
                     path, count, count == 1 ? "" : "s"));
-  training_lines_ = count - tenth(count, 1);
+  training_lines_ = count - validation_share(count, 1);
   validation_ = SpreadOrder(count - training_lines_);
 }
 

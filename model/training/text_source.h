@@ -9,20 +9,9 @@
 #include <vector>
 
 #include "model/training/data_source.h"
+#include "model/training/stream_rows.h"
 
 namespace stepscope {
-
-// Each of 0 .. count - 1 once, any few neighbours far apart: multiples of a stride near the golden section of count, coprime to it.
-class SpreadOrder {
- public:
-  SpreadOrder() = default;
-  explicit SpreadOrder(std::int64_t count);
-  [[nodiscard]] std::int64_t count() const { return count_; }
-  [[nodiscard]] std::int64_t operator[](std::int64_t i) const { return i % count_ * stride_ % count_; }
-
- private:
-  std::int64_t count_ = 1, stride_ = 1;
-};
 
 // Training rows begin at random bytes; validation rows lie side by side without overlap.
 class StreamSource final : public DataSource {
@@ -30,7 +19,7 @@ class StreamSource final : public DataSource {
   StreamSource(const std::string& path, const BatchShape& shape);
   void fill(std::int64_t step, Batch& batch) const override;
   void fill_validation(std::int64_t index, Batch& batch) const override;
-  [[nodiscard]] std::int64_t validation_batches() const override;
+  [[nodiscard]] std::int64_t validation_batches() const override { return rows_.validation_batches(); }
   [[nodiscard]] std::int64_t vocabulary() const override { return 256; }
 
  private:
@@ -38,8 +27,7 @@ class StreamSource final : public DataSource {
 
   BatchShape shape_;
   std::string text_;
-  std::int64_t training_bytes_ = 0;  // validation begins here
-  SpreadOrder validation_;  // of its rows
+  StreamRows rows_;
 };
 
 // A row holds one line with its newline: a line of n bytes has n tokens and n targets, the last of them the newline. Empty lines are

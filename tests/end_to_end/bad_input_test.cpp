@@ -89,6 +89,10 @@ TEST_F(BadInput, files_of_text) {
   EXPECT_THAT(with_source("text:" + write("empty.txt", "")), HasSubstr("empty.txt"));
   EXPECT_THAT(with_source("text:" + write("short.txt", "ab")), HasSubstr("short.txt"));
   EXPECT_THAT(with_source("text:" + folder.string()), HasSubstr(folder.filename().string()));
+  EXPECT_THAT(with_source("tokens:" + (folder / "none.bin").string()), HasSubstr("none.bin"));
+  EXPECT_THAT(with_source("tokens:" + write("odd.bin", std::string(501, '\0'))), HasSubstr("odd.bin"));
+  EXPECT_THAT(with_source("tokens:" + write("high.bin", std::string(500, '\x7f'))),
+              AllOf(HasSubstr("high.bin"), HasSubstr("model.vocabulary = 256")));
   EXPECT_THAT(with_source("parquet:x"), AllOf(HasSubstr("parquet:x"), HasSubstr("text:")));
 }
 

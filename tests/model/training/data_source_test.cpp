@@ -22,11 +22,14 @@ class AnySource : public TemporaryFolder, public testing::WithParamInterface<Dat
     for (int line = 0; line < 200; ++line)
       text += std::string(static_cast<std::size_t>(line % 23), static_cast<char>('a' + line % 26)) + "\n";
     write_atomically(folder / "text", text);
+    std::string tokens;  // the same bytes as uint16
+    for (const char c : text) tokens += {c, '\0'};
+    write_atomically(folder / "tokens", tokens);
   }
 
   [[nodiscard]] std::unique_ptr<DataSource> make(std::uint64_t seed = 1) const {
     DataSettings settings = GetParam();
-    if (settings.source != "synthetic") settings.source = "text:" + (folder / "text").string();
+    if (settings.source != "synthetic") settings.source += ":" + (folder / settings.source).string();
     return make_data_source(settings, {.rows = 6, .sequence = 16, .vocabulary = 256, .seed = seed});
   }
   [[nodiscard]] static std::vector<std::int32_t> all(const Batch& batch) {
@@ -101,7 +104,7 @@ TEST_P(AnySource, validation_repeats_after_its_last_batch) {
 
 INSTANTIATE_TEST_SUITE_P(Sources, AnySource,
                          testing::Values(DataSettings{"synthetic", "stream"}, DataSettings{"text", "stream"},
-                                         DataSettings{"text", "lines"}),
+                                         DataSettings{"text", "lines"}, DataSettings{"tokens", "stream"}),
                          [](const auto& info) { return info.param.source + "_" + info.param.rows; });
 
 std::string refusal(const DataSettings& settings, std::int64_t vocabulary = 256) {
@@ -114,10 +117,14 @@ std::string refusal(const DataSettings& settings, std::int64_t vocabulary = 256)
 }
 
 TEST(DataSource, refuses_other_values_of_its_keys) {
-  EXPECT_EQ(refusal({"tokens:a.bin", "stream"}),
-            R"(data.source = "tokens:a.bin": known are "synthetic" and "text:PATH")");
-  EXPECT_EQ(refusal({"text:", "stream"}), R"(data.source = "text:": known are "synthetic" and "text:PATH")");
-  EXPECT_EQ(refusal({"", "stream"}), R"(data.source = "": known are "synthetic" and "text:PATH")");
+  EXPECT_EQ(refusal({"parquet:a", "stream"}),
+            R"(data.source = "parquet:a": known are "synthetic", "text:PATH" and "tokens:FILE")");
+  EXPECT_EQ(refusal({"tokens:a.bin", "stream"}), "a.bin: there is no such file");
+  EXPECT_EQ(refusal({"tokens:a.bin", "lines"}),
+            R"(data.rows = "lines": data.source = "tokens:a.bin" has no lines, only "stream" fits it)");
+  EXPECT_EQ(refusal({"text:", "stream"}),
+            R"(data.source = "text:": known are "synthetic", "text:PATH" and "tokens:FILE")");
+  EXPECT_EQ(refusal({"", "stream"}), R"(data.source = "": known are "synthetic", "text:PATH" and "tokens:FILE")");
   EXPECT_EQ(refusal({"synthetic", "words"}), R"(data.rows = "words": known are "stream" and "lines")");
   EXPECT_EQ(refusal({"synthetic", "lines"}),
             R"(data.rows = "lines": data.source = "synthetic" has no lines, only "stream" fits it)");
