@@ -1,0 +1,37 @@
+// A whole step is built, checked and planned fast enough to plan a matrix of the largest model while one waits.
+#include "model/training/step_program.h"
+
+#include <gtest/gtest.h>
+
+#include <ctime>
+
+#include "model/techniques/checkpointing.h"
+#include "tests/support/step_run.h"
+
+namespace stepscope::testing {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double limit_seconds = 20;
+#else
+constexpr double limit_seconds = 1;
+#endif
+
+TEST(StepProgram, of_the_largest_preset_takes_less_than_a_second_and_its_arena_is_within_a_percent_of_the_least) {
+  const auto blocks = [](const Program& forward) { return keep_outside(forward, {"TransformerBlock"}); };
+  for (const char* precision : {"fp32", "bf16"})
+    for (const bool recomputed : {false, true})
+      for (const std::int64_t micro_steps : {1, 8}) {
+        StepSetting setting{.preset = "gpt2-1558m", .precision = precision, .micro_steps = micro_steps};
+        if (recomputed) setting.keep = blocks;
+        const std::clock_t begin = std::clock();  // of this process: others on the machine do not count
+        const Step step = build(setting, machine_with(2));
+        const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+        EXPECT_LT(seconds, limit_seconds) << precision << " " << recomputed << " x" << micro_steps;
+        EXPECT_EQ(step.program.parameter_count(), 1'557'611'200);
+        EXPECT_LE(step.plan.fragmentation_bytes(), step.plan.largest_sum_bytes / 100);
+      }
+}
+
+}  // namespace
+}  // namespace stepscope::testing
