@@ -31,7 +31,7 @@ TEST(Cost, roofline_takes_the_slower_of_arithmetic_and_memory) {
   card.fp32_flops = 1e30;
   double bytes = 0;
   for (const Operation& op : p.operations)
-    bytes += static_cast<double>(cost_of(p, op).read_bytes + cost_of(p, op).written_bytes);
+    bytes += static_cast<double>(cost_of(p, op, 0).read_bytes + cost_of(p, op, 0).written_bytes);
   EXPECT_NEAR(step_time_ns(p, roofline_times(p, card)), bytes, bytes * 1e-9);
 }
 
