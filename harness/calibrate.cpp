@@ -23,9 +23,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double matmul_seconds = 0.05;  // for each way and size
-constexpr double bandwidth_seconds = 0.004;  // for each repeat
-constexpr int fewest_repeats = 5;
+constexpr int passes = 2;  // over everything, so that what else the machine does for a while cannot spoil it all
+constexpr double matmul_seconds = 0.03;  // for each way and size in a pass
+constexpr double bandwidth_seconds = 0.003;  // for each repeat
+constexpr int fewest_repeats = 3;
 constexpr std::int64_t kib = 1024, mib = 1024 * kib;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -53,7 +54,7 @@ Memory numbers(std::int64_t count, DType dtype) {
 
 // Repeats `run`, of so many FLOPs, for a while.
 template <class Run>
-Rate matmul_rate(double flops, Run&& run) {
+std::vector<double> matmul_rates(double flops, Run&& run) {
   run();
   std::vector<double> rates;
   for (const Clock::time_point begin = Clock::now();
@@ -62,8 +63,17 @@ Rate matmul_rate(double flops, Run&& run) {
     run();
     rates.push_back(flops / seconds_since(one));
   }
-  return rate_of(std::move(rates));
+  return rates;
 }
+
+struct Measured {  // one way, and its repeats
+  MatmulRate matmul;
+  std::vector<double> rates;
+};
+struct Moved {
+  BandwidthRate bandwidth;
+  std::vector<double> rates;
+};
 
 struct StepMatmul {
   const char* how;
@@ -83,7 +93,7 @@ double flops_of(std::int64_t m, std::int64_t n, std::int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-MatmulRate measure_tiled(const StepMatmul& shape, DType dtype, const Machine& machine, Threads& threads) {
+Measured measure_tiled(const StepMatmul& shape, DType dtype, const Machine& machine, Threads& threads) {
   const MatmulSpec spec{.m = shape.m,
                         .n = shape.n,
                         .k = shape.k,
@@ -97,14 +107,14 @@ MatmulRate measure_tiled(const StepMatmul& shape, DType dtype, const Machine& ma
   const Memory a = numbers(shape.m * shape.k, dtype), b = numbers(shape.k * shape.n, dtype);
   const Memory c = memory_of(shape.m * shape.n * 4), workspace = memory_of(matmul_workspace(spec, machine));
   const Matmul matmul(spec, machine);
-  const Rate rate = matmul_rate(flops_of(shape.m, shape.n, shape.k), [&] {
+  std::vector<double> rates = matmul_rates(flops_of(shape.m, shape.n, shape.k), [&] {
     matmul.run(threads, {.a = a.get(), .b = b.get(), .c = c.get(), .workspace = workspace.get()});
   });
-  return {std::string(name_of(dtype)), shape.how, shape.m, shape.n, shape.k, rate};
+  return {{std::string(name_of(dtype)), shape.how, shape.m, shape.n, shape.k, {}}, std::move(rates)};
 }
 
 // oneDNN without our tiles: every thread a square of its own, all at once.
-MatmulRate measure_squares(std::int64_t side, DType dtype, Threads& threads) {
+Measured measure_squares(std::int64_t side, DType dtype, Threads& threads) {
   const auto tile = TileMatmul::get({.m = side,
                                      .n = side,
                                      .k = side,
@@ -122,34 +132,69 @@ MatmulRate measure_squares(std::int64_t side, DType dtype, Threads& threads) {
     own.push_back({TileMatmul::Call(tile), numbers(side * side, dtype), numbers(side * side, dtype),
                    memory_of(side * side * 4), memory_of(tile->scratch_bytes())});
   constexpr int times = 8;  // so that a handover costs nothing
-  const Rate rate = matmul_rate(times * threads.count() * flops_of(side, side, side), [&] {
+  std::vector<double> rates = matmul_rates(times * threads.count() * flops_of(side, side, side), [&] {
     threads.parallel_for(threads.count(), [&](std::int64_t i) {
       const Own& mine = own[static_cast<std::size_t>(i)];
       for (int t = 0; t < times; ++t)
         mine.call.run(mine.a.get(), mine.b.get(), mine.c.get(), nullptr, mine.scratch.get());
     });
   });
-  return {std::string(name_of(dtype)), "one primitive a thread", side, side, side, rate};
+  return {{std::string(name_of(dtype)), "one primitive a thread", side, side, side, {}}, std::move(rates)};
 }
 
-BandwidthRate measure_bandwidth(BandwidthProbe& probe, std::int64_t bytes) {
+std::vector<Moved> measure_bandwidth(BandwidthProbe& probe, std::int64_t bytes) {
   using Traffic = BandwidthProbe::Traffic;
-  BandwidthRate fastest{.bytes = bytes};
+  std::vector<Moved> ways;
   for (const auto& [traffic, name] :
        {std::pair{Traffic::read, "read"}, {Traffic::copy, "copy"}, {Traffic::triad, "triad"}}) {
-    std::vector<double> rates;
-    for (int i = 0; i < fewest_repeats; ++i) rates.push_back(probe.rate(traffic, bytes, bandwidth_seconds));
-    const Rate rate = rate_of(std::move(rates));
-    if (rate.best <= fastest.bytes_per_second.best) continue;
-    fastest.how = name;
-    fastest.bytes_per_second = rate;
+    ways.push_back({{.bytes = bytes, .how = name}, {}});
+    for (int i = 0; i < fewest_repeats; ++i) ways.back().rates.push_back(probe.rate(traffic, bytes, bandwidth_seconds));
+  }
+  return ways;
+}
+
+std::vector<Measured> measure_matmuls(const Machine& machine, Threads& threads) {
+  std::vector<Measured> ways;
+  for (const DType dtype : {DType::fp32, DType::bf16}) {
+    for (const StepMatmul& shape : step_matmuls) ways.push_back(measure_tiled(shape, dtype, machine, threads));
+    if (dtype == DType::bf16 && !machine.native_bf16) continue;
+    for (const std::int64_t side : squares) ways.push_back(measure_squares(side, dtype, threads));
+  }
+  return ways;
+}
+
+std::vector<Moved> measure_bandwidths(BandwidthProbe& probe, const std::vector<std::int64_t>& sizes) {
+  std::vector<Moved> ways;
+  for (const std::int64_t bytes : sizes)
+    for (Moved& way : measure_bandwidth(probe, bytes)) ways.push_back(std::move(way));
+  return ways;
+}
+
+// The repeats of another pass join those of the first.
+template <class Way>
+void join(std::vector<Way>& ways, std::vector<Way> more) {
+  if (ways.empty()) return void(ways = std::move(more));
+  for (std::size_t i = 0; i < ways.size(); ++i)
+    ways[i].rates.insert(ways[i].rates.end(), more[i].rates.begin(), more[i].rates.end());
+}
+
+// Of each size the fastest way.
+std::vector<BandwidthRate> fastest_of(const std::vector<Moved>& ways) {
+  std::vector<BandwidthRate> fastest;
+  for (const Moved& way : ways) {
+    BandwidthRate rate = way.bandwidth;
+    rate.bytes_per_second = rate_of(way.rates);
+    if (fastest.empty() || fastest.back().bytes != rate.bytes)
+      fastest.push_back(rate);
+    else if (rate.bytes_per_second.best > fastest.back().bytes_per_second.best)
+      fastest.back() = rate;
   }
   return fastest;
 }
 
 // Doubling from what lies in the first caches to well beyond the last one.
 std::vector<std::int64_t> sizes_to_measure(const Machine& machine) {
-  const std::int64_t beyond = std::clamp(4 * last_cache_bytes(machine.threads), 128 * mib, machine.memory_bytes / 8);
+  const std::int64_t beyond = std::clamp(8 * last_cache_bytes(machine.threads), 128 * mib, machine.memory_bytes / 8);
   std::vector<std::int64_t> sizes;
   for (std::int64_t bytes = 32 * kib * machine.threads; bytes < beyond; bytes *= 2) sizes.push_back(bytes);
   sizes.push_back(beyond);
@@ -184,15 +229,19 @@ Calibration calibrate(const Machine& machine) {
   const Clock::time_point begin = Clock::now();
   Calibration calibration{.key = calibration_key(machine), .time = utc_now()};
   Threads threads(machine.threads);
-  for (const DType dtype : {DType::fp32, DType::bf16}) {
-    for (const StepMatmul& shape : step_matmuls)
-      calibration.matmuls.push_back(measure_tiled(shape, dtype, machine, threads));
-    if (dtype == DType::bf16 && !machine.native_bf16) continue;
-    for (const std::int64_t side : squares) calibration.matmuls.push_back(measure_squares(side, dtype, threads));
-  }
   const std::vector<std::int64_t> sizes = sizes_to_measure(machine);
   BandwidthProbe probe(threads, sizes.back());
-  for (const std::int64_t bytes : sizes) calibration.bandwidths.push_back(measure_bandwidth(probe, bytes));
+  std::vector<Measured> matmuls;
+  std::vector<Moved> moved;
+  for (int pass = 0; pass < passes; ++pass) {
+    join(matmuls, measure_matmuls(machine, threads));
+    join(moved, measure_bandwidths(probe, sizes));
+  }
+  for (Measured& way : matmuls) {
+    way.matmul.flops_per_second = rate_of(std::move(way.rates));
+    calibration.matmuls.push_back(std::move(way.matmul));
+  }
+  calibration.bandwidths = fastest_of(moved);
   calibration.seconds = seconds_since(begin);
   return calibration;
 }

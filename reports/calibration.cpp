@@ -80,6 +80,13 @@ double peak_named(const Card& card, std::string_view precision) {
   return precision == "fp16" ? card.fp16_flops : 0;
 }
 
+bool was_busy(const Calibration& calibration) {
+  const auto ragged = std::count_if(calibration.matmuls.begin(), calibration.matmuls.end(), [](const MatmulRate& m) {
+    return m.flops_per_second.median < 0.8 * m.flops_per_second.best;
+  });
+  return 2 * ragged > static_cast<std::ptrdiff_t>(calibration.matmuls.size());
+}
+
 std::string difference(const CalibrationKey& there, const CalibrationKey& here) {
   const auto one = [](const char* name, const std::string& a, const std::string& b) {
     return a == b ? std::string() : fmt::format("it is of {} {}, here is {}", name, a, b);

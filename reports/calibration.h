@@ -60,6 +60,9 @@ struct Calibration {
     const Calibration& calibration);  // its ceilings, for environments and --json
 [[nodiscard]] double peak_named(const Card& card, std::string_view precision);  // "bf16" -> FLOP/s, 0 = not known
 
+// Most ways were far below their best at the median: other work took the processors, and the best may be low too.
+[[nodiscard]] bool was_busy(const Calibration& calibration);
+
 [[nodiscard]] std::string difference(const CalibrationKey& there,
                                      const CalibrationKey& here);  // "" where they are equal
 

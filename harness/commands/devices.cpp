@@ -71,6 +71,8 @@ void print_machine(const Machine& machine, const KeptCalibration& kept) {
         gflops(card.levels.front().bandwidth));
     fmt::print("      calibrated {} in {:.1f} s: {}\n", kept.calibration->time, kept.calibration->seconds,
                calibration_file(machine).string());
+    if (was_busy(*kept.calibration))
+      fmt::print("      the machine was busy with other work then; calibrate again when it is not\n");
   } else {
     fmt::print("      {}\n", kept.note);
   }

@@ -1,7 +1,5 @@
 #include "model/cpu/bandwidth.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -80,17 +78,27 @@ double BandwidthProbe::rate(Traffic traffic, std::int64_t bytes, double seconds)
   return static_cast<double>(moved * sweeps) / seconds_since(begin);
 }
 
+// From the kernel's files: sysconf gives the caches of a whole package on some processors.
 std::int64_t last_cache_bytes(int threads) {
-  const std::int64_t bytes =
-      std::max<std::int64_t>({sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE), 0});
-  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_map");
-  int sharing = 0;  // processors of one instance: the bits of "00000000,000000ff"
-  for (char digit = 0; file.get(digit);) {
-    const int value = digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : 0;
-    sharing += __builtin_popcount(static_cast<unsigned>(value));
+  const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index";
+  std::int64_t kib = 0;
+  int sharing = 1;  // processors of one instance
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream size(folder + std::to_string(index) + "/size"),
+        map(folder + std::to_string(index) + "/shared_cpu_map");
+    std::int64_t found = 0;
+    if (!(size >> found) || found <= kib) continue;
+    kib = found;
+    sharing = 0;
+    for (char digit = 0; map.get(digit);) {  // the bits of "00000000,000000ff"
+      const int value = digit >= '0' && digit <= '9'   ? digit - '0'
+                        : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+                                                       : 0;
+      sharing += __builtin_popcount(static_cast<unsigned>(value));
+    }
+    sharing = std::max(sharing, 1);
   }
-  const int instances = sharing == 0 ? 1 : (threads + sharing - 1) / sharing;
-  return bytes * instances;
+  return kib * 1024 * ((threads + sharing - 1) / sharing);
 }
 
 }  // namespace stepscope
