@@ -34,7 +34,8 @@ std::string floor_sentence(const Analysis& analysis, const Cell& cell, const Ste
 }
 
 Table floor_table(const Analysis& analysis, const Cell& cell, const StepFloor& floor) {
-  const Unit unit = time_unit(floor.step_ns);
+  Unit unit = time_unit(floor.step_ns);
+  unit.decimals = 2;  // most floors are small parts of a step
   Table table{.name = "floor",
               .caption = fmt::format("{}: distance from the floor by layer, operation and phase, the blocks together; "
                                      "most time above the floor first.",
@@ -76,9 +77,12 @@ std::vector<BandwidthLevel> drawn_levels(const Card& ceilings) {
 }
 
 std::string name_of_level(const BandwidthLevel& level, const Card& ceilings) {
-  const bool memory = ceilings.levels.empty() || level.bytes == ceilings.levels.back().bytes;
-  return fmt::format("{}: {:.0f} GB/s", memory ? "memory" : format_bytes(as_double(level.bytes)),
-                     level.bandwidth * 1e-9);
+  std::string name = fmt::format("arrays of {:.0f} MiB", as_double(level.bytes) / 0x1p20);
+  if (ceilings.levels.empty() || level.bytes == ceilings.levels.back().bytes)
+    name = "memory";
+  else if (level.bytes == ceilings.levels.front().bytes)
+    name = "first caches";
+  return fmt::format("{}: {:.0f} GB/s", name, level.bandwidth * 1e-9);
 }
 
 void add_ceilings(Figure& figure, const Analysis& analysis, const Card& ceilings, double least, double most) {
@@ -96,6 +100,7 @@ void add_ceilings(Figure& figure, const Analysis& analysis, const Card& ceilings
     highest = std::max(highest, peak);
   }
   const std::vector<BandwidthLevel> levels = drawn_levels(ceilings);
+  least = std::min(least, highest / levels.front().bandwidth / 2);  // so that every ceiling is seen to rise
   for (const std::string& precision : drawn) {
     const double peak = peak_named(ceilings, precision);
     line("peak", fmt::format("{} matmuls: {:.0f} GFLOP/s", precision, peak * 1e-9), precision,

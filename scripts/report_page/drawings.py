@@ -336,7 +336,8 @@ def name_ceilings(axes, lines, ends):
             left = max(start[0], start[0] + (frame.y0 - start[1]) / slope) + 8
             angle = math.degrees(math.atan(slope))
             text = axes.annotate(row["label"], (left, start[1] + slope * (left - start[0])), xycoords="figure pixels", textcoords="offset points", xytext=(0, 3), ha="left",
-                                 va="bottom", fontsize=8.3, color=colour("muted"), rotation=angle, rotation_mode="anchor")
+                                 va="bottom", fontsize=8.3, color=colour("muted"), rotation=angle, rotation_mode="anchor",
+                                 bbox={"facecolor": colour("paper"), "edgecolor": "none", "pad": 0.6})
         box = text.get_window_extent(renderer)
         boxes.append((box.x0, box.y0, box.x1, box.y1))
     return boxes
