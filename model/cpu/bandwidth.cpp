@@ -43,7 +43,8 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 
 void BandwidthProbe::Free::operator()(float* memory) const { std::free(memory); }
 
-BandwidthProbe::BandwidthProbe(Threads& threads, std::int64_t largest_bytes) : threads_(threads) {
+BandwidthProbe::BandwidthProbe(Threads& threads, std::int64_t largest_bytes)
+    : threads_(threads), own_seconds_(static_cast<std::size_t>(threads.count())) {
   stride_ = (largest_bytes / 4 / threads.count() / block + 3) * block;
   memory_.reset(static_cast<float*>(
       std::aligned_alloc(block * 4, static_cast<std::size_t>(stride_ * threads.count()) * sizeof(float))));
@@ -56,6 +57,7 @@ void BandwidthProbe::sweep(Traffic traffic, std::int64_t floats_a_thread, std::i
   const std::int64_t count = floats_a_thread / arrays_of(traffic) / block * block;
   threads_.parallel_for(threads_.count(), [&](std::int64_t part) {
     float* const a = memory_.get() + part * stride_;
+    const Clock::time_point begin = Clock::now();
     for (std::int64_t i = 0; i < sweeps; ++i) {
       switch (traffic) {
         case Traffic::read: read_part(a, count); break;
@@ -64,18 +66,21 @@ void BandwidthProbe::sweep(Traffic traffic, std::int64_t floats_a_thread, std::i
       }
       keep(a);
     }
+    own_seconds_[static_cast<std::size_t>(part)] = seconds_since(begin);
   });
 }
 
-double BandwidthProbe::rate(Traffic traffic, std::int64_t bytes, double seconds) {
+BandwidthProbe::Rates BandwidthProbe::rates(Traffic traffic, std::int64_t bytes, double seconds) {
   const std::int64_t floats = std::min(bytes / 4 / threads_.count(), stride_);
-  const std::int64_t moved = floats / arrays_of(traffic) / block * block * arrays_of(traffic) * 4 * threads_.count();
+  const std::int64_t moved = floats / arrays_of(traffic) / block * block * arrays_of(traffic) * 4;  // by a thread
   Clock::time_point begin = Clock::now();
   sweep(traffic, floats, 1);  // fills the caches, and says how many sweeps there is time for
   const auto sweeps = static_cast<std::int64_t>(std::clamp(seconds / seconds_since(begin), 1.0, 1e6));
   begin = Clock::now();
   sweep(traffic, floats, sweeps);
-  return static_cast<double>(moved * sweeps) / seconds_since(begin);
+  Rates rates{.together = static_cast<double>(moved * sweeps * threads_.count()) / seconds_since(begin)};
+  for (const double own : own_seconds_) rates.summed += static_cast<double>(moved * sweeps) / own;
+  return rates;
 }
 
 // From the kernel's files: sysconf gives the caches of a whole package on some processors.

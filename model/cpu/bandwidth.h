@@ -1,11 +1,12 @@
 // How fast this processor moves bytes: arrays of one size gone over again and again by all threads, each over its own part.
 //     BandwidthProbe probe(threads, 256 << 20);
-//     probe.rate(BandwidthProbe::Traffic::copy, 8 << 20, 0.005)        // bytes/s, every element read and written counted once
+//     probe.rates(BandwidthProbe::Traffic::copy, 8 << 20, 0.005)       // bytes/s, every element read and written counted once
 // What fits a cache is served by it, so that the size says which level is measured.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace stepscope {
 
@@ -16,8 +17,13 @@ class BandwidthProbe {
   enum class Traffic { read, copy, triad };  // sum += a; b = a; c = a + s b
 
   BandwidthProbe(Threads& threads, std::int64_t largest_bytes);  // of all arrays together
+  struct Rates {
+    double together = 0;  // all that was moved by the time it took: what a shared memory gives
+    double summed =
+        0;  // the threads' own rates added up: what their caches give, though one of them is held up meanwhile
+  };
   // Over arrays of `bytes` together, for about so many seconds.
-  [[nodiscard]] double rate(Traffic traffic, std::int64_t bytes, double seconds);
+  [[nodiscard]] Rates rates(Traffic traffic, std::int64_t bytes, double seconds);
 
  private:
   void sweep(Traffic traffic, std::int64_t floats_a_thread, std::int64_t sweeps);
@@ -27,6 +33,7 @@ class BandwidthProbe {
   };
   Threads& threads_;
   std::int64_t stride_ = 0;  // floats of a thread's part
+  std::vector<double> own_seconds_;  // of the last sweep, by thread
   std::unique_ptr<float[], Free> memory_;
 };
 
