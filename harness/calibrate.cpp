@@ -24,6 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int passes = 2;  // over everything, so that what else the machine does for a while cannot spoil it all
+constexpr double time_for_another_pass = 2.8;  // seconds that may have gone: all of it takes less than six
 constexpr double matmul_seconds = 0.03;  // for each way and size in a pass
 constexpr double bandwidth_seconds = 0.003;  // for each repeat
 constexpr int fewest_repeats = 3;
@@ -252,7 +253,7 @@ Calibration calibrate(const Machine& machine) {
   BandwidthProbe probe(threads, sizes.back());
   std::vector<Measured> matmuls;
   std::vector<Moved> moved;
-  for (int pass = 0; pass < passes; ++pass) {
+  for (int pass = 0; pass < passes && seconds_since(begin) < time_for_another_pass; ++pass) {
     join(matmuls, measure_matmuls(machine, threads));
     join(moved, measure_bandwidths(probe, sizes, machine.threads));
   }

@@ -38,7 +38,8 @@ Table floor_table(const Analysis& analysis, const Cell& cell, const StepFloor& f
   unit.decimals = 2;  // most floors are small parts of a step
   Table table{.name = "floor",
               .caption = fmt::format("{}: distance from the floor by layer, operation and phase, the blocks together; "
-                                     "most time above the floor first.",
+                                     "most time above the floor first. FLOPs are those of matmuls: exponentials, "
+                                     "roots and random numbers are not in the floor.",
                                      analysis.names.label(cell.record)),
               .columns = {{.title = "layer", .number = false},
                           {.title = "operation", .number = false},
@@ -77,7 +78,9 @@ std::vector<BandwidthLevel> drawn_levels(const Card& ceilings) {
 }
 
 std::string name_of_level(const BandwidthLevel& level, const Card& ceilings) {
-  std::string name = fmt::format("arrays of {:.0f} MiB", as_double(level.bytes) / 0x1p20);
+  const double mib = as_double(level.bytes) / 0x1p20;
+  std::string name =
+      mib < 1 ? fmt::format("arrays of {:.0f} KiB", 1024 * mib) : fmt::format("arrays of {:.0f} MiB", mib);
   if (ceilings.levels.empty() || level.bytes == ceilings.levels.back().bytes)
     name = "memory";
   else if (level.bytes == ceilings.levels.front().bytes)
