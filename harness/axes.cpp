@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
 #include <utility>
 
 #include "model/base/error.h"
+#include "model/base/nearest.h"
 #include "model/training/optimizer.h"
 
 namespace stepscope {
@@ -16,19 +16,6 @@ namespace stepscope {
 namespace {
 
 using Type = Field::Type;
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
-    }
-  }
-  return row.back();
-}
 
 void check_number(const Assignment& assignment, double number) {
   const Field& field = *assignment.field;
@@ -173,17 +160,6 @@ void check_training(Configuration& configuration, const Assignments& given) {
 }
 
 }  // namespace
-
-std::string nearest(std::string_view name, std::span<const std::string> names) {
-  const std::size_t limit = std::max<std::size_t>(1, name.size() / 2);
-  std::string best;
-  std::size_t best_distance = limit + 1;
-  for (const std::string& candidate : names) {
-    const std::size_t distance = edit_distance(name, candidate);
-    if (distance < best_distance) best = candidate, best_distance = distance;
-  }
-  return best;
-}
 
 const Field& field_named(std::string_view name, const std::string& where) {
   const std::size_t dot = name.find('.');

@@ -79,9 +79,6 @@ void assign(Assignments& assignments, Assignment assignment);
 
 [[nodiscard]] StepRecipe recipe_of(const Configuration& configuration);
 
-// The nearest of the names by edit distance, "" if none is near.
-[[nodiscard]] std::string nearest(std::string_view name, std::span<const std::string> names);
-
 // For --help: one line a field.
 [[nodiscard]] std::string describe_fields();
 

@@ -112,12 +112,19 @@ void Coordinator::list_cells() {
 
 void Coordinator::plan_cells() {
   std::set<std::string> sources;
+  std::optional<Card> ceilings;
+  if (request_.calibration.calibration) ceilings = card_of(*request_.calibration.calibration);
+  if (!ceilings) note("no MFU, HFU and floor: " + request_.calibration.note);
   for (Entry& entry : entries_) {
     const std::string which = request_.matrix.file.empty() ? "" : " --cell " + entry.cell.id;
     const std::string repeat = entry.cell.added  // the matrix does not have it
                                    ? fmt::format("stepscope step {}", (folder(entry) / "cell.toml").string())
                                    : fmt::format("stepscope step {}{}", request_.arguments, which);
-    PlannedCell planned = plan_cell(entry.cell, request_.machine, {.budget_bytes = 0, .repeat = repeat});
+    PlannedCell planned = plan_cell(entry.cell, request_.machine,
+                                    {.budget_bytes = 0,
+                                     .repeat = repeat,
+                                     .ceilings = ceilings ? &*ceilings : nullptr,
+                                     .no_ceilings = request_.calibration.note});
     entry.planned = std::move(planned.record);
     entry.planned.position = entry.position;
     if (!runs(entry)) continue;
@@ -140,6 +147,9 @@ std::string Coordinator::fingerprint() const {
 void Coordinator::open_run() {
   environment_ = environment_of(request_.machine, request_.command);
   environment_["matrix_hash"] = fingerprint();
+  const std::optional<Calibration>& calibration = request_.calibration.calibration;
+  environment_["calibration"] =
+      calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
   const fs::path environment_file = request_.out / "environment.json";
   open_out_folder(request_.out, environment_file.filename(), "run");
   lock_ = FolderLock(request_.out);
@@ -151,6 +161,7 @@ void Coordinator::open_run() {
     write_atomically(request_.out / "matrix.toml", request_.matrix.text.empty()
                                                        ? to_toml(entries_.front().cell.configuration)
                                                        : request_.matrix.text);
+  if (calibration) write_calibration(request_.out / "calibration.json", *calibration);
   progress_.begin(request_.out / "run.log");
   for (Entry& entry : entries_) {
     fs::create_directories(folder(entry), error);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/calibrate.h"
 #include "harness/matrix.h"
 #include "harness/progress.h"
 #include "harness/run_files.h"
@@ -28,6 +29,7 @@ struct RunRequest {
   double time_limit_seconds = 0;  // 0: none. Lowers rounds, then learning steps
   std::string command;  // this run's own, to go on with
   std::string arguments;  // matrix, preset, --set ...: for the line that repeats a cell
+  KeptCalibration calibration = {};  // copied into the run
 };
 
 struct RunEnd {

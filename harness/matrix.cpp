@@ -12,6 +12,7 @@
 
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/base/nearest.h"
 
 namespace stepscope {
 

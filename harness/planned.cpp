@@ -6,6 +6,7 @@
 #include "model/base/error.h"
 #include "model/training/batch_file.h"
 #include "profiles/ledger.h"
+#include "reports/calibration.h"
 #include "reports/format.h"
 
 namespace stepscope {
@@ -38,6 +39,21 @@ void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Ma
   record.numerics.arithmetic = narrow && !machine.native_bf16 ? "widened" : "native";
 }
 
+void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options) {
+  const std::string precision(name_of(recipe_of(cell.configuration).compute));
+  const double peak = options.ceilings == nullptr ? 0 : peak_named(*options.ceilings, precision);
+  record.peak.source = options.no_ceilings;
+  if (peak <= 0) return;
+  record.peak.flops_per_second = peak;
+  record.peak.source = fmt::format("the best {} matmul of this machine's calibration", precision);
+}
+
+// Of a card: what is left of its memory beside the context.
+std::int64_t limit_of(const Machine& machine, const PlanOptions& options) {
+  if (options.budget_bytes > 0) return options.budget_bytes;
+  return options.card == nullptr ? machine.memory_bytes : options.card->memory_bytes - options.card->context_bytes;
+}
+
 }  // namespace
 
 Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
@@ -57,8 +73,9 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   record.axes = axes_of(cell.configuration);
   record.repeat = options.repeat;
   record.device = {.kind = machine.kind == Machine::Kind::cpu ? "cpu" : "cuda", .name = machine.name};
+  if (options.card != nullptr) record.device = {.kind = "simulated", .name = options.card->name};
   record.tokens_per_step = cell.configuration.training.global_batch * cell.configuration.training.sequence;
-  record.peak.source = "no peak of this machine is known";
+  add_peak(record, cell, options);
   try {
     planned.step = build_cell_step(cell, machine);
   } catch (const Unsupported& error) {
@@ -67,7 +84,12 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
     return planned;
   }
   add_plan(record, cell, planned.step, machine);
-  const std::int64_t limit = options.budget_bytes > 0 ? options.budget_bytes : machine.memory_bytes;
+  if (options.card != nullptr)
+    record.predicted_time = {
+        .step_ns = step_time_ns(planned.step.program, roofline_times(planned.step.program, *options.card)),
+        .card = options.card->name,
+        .source = "roofline of " + options.card->name};
+  const std::int64_t limit = planned.limit_bytes = limit_of(machine, options);
   if (!cell.excluded_by.empty()) {
     record.outcome = Outcome::skipped;
     record.reason = "excluded by " + cell.excluded_by;

@@ -16,6 +16,9 @@ namespace stepscope {
 struct PlanOptions {
   std::int64_t budget_bytes = 0;  // 0: the machine's memory
   std::string repeat = {};  // the one-line command that does this cell again
+  const Card* card = nullptr;  // whose roofline predicts the time, and whose memory is the limit, less its context
+  const Card* ceilings = nullptr;  // what this machine was measured to do: MFU and HFU divide by them
+  std::string no_ceilings = "no peak of this machine is known";  // why there are none
 };
 
 // Throws UsageError, told where the field was given; Unsupported where the machine cannot.
@@ -24,6 +27,7 @@ struct PlanOptions {
 struct PlannedCell {
   Step step;
   Record record;  // outcome planned, does-not-fit, unsupported or skipped
+  std::int64_t limit_bytes = 0;  // what it had to fit; 0: it was not planned
 };
 [[nodiscard]] PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options);
 

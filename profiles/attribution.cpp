@@ -43,7 +43,7 @@ std::vector<AttributedTime> attribute(const Program& program, const Trace& trace
     sums_ns[row_of_operation[operation]] += span.end_ns - span.begin_ns;
     covered_ns += span.end_ns - span.begin_ns;
     if (span.step > 0) continue;  // work is the same in every step
-    const OperationCost cost = cost_of(program, program.operations[operation]);
+    const OperationCost cost = cost_of(program, program.operations[operation], span.micro_step);
     ++row.count;
     row.flops += cost.causal_flops;
     row.bytes += cost.read_bytes + cost.written_bytes;

@@ -23,26 +23,12 @@ std::string optional_raw(const std::optional<double>& value, double scale = 1) {
   return value ? raw(*value / scale) : "";
 }
 
-std::string precision_of(const Record& record) {
-  const auto found = record.axes.find("precision");
-  return found != record.axes.end() && found->is_string() ? found->get<std::string>() : "fp32";
-}
-
 bool contains(const std::vector<const Cell*>& cells, const Cell* cell) {
   return std::find(cells.begin(), cells.end(), cell) != cells.end();
 }
 
 std::optional<Figure> unless_too_small(Figure figure, std::size_t points) {
   return points < fewest_points ? std::nullopt : std::optional<Figure>(std::move(figure));
-}
-
-// The two cells that detailed figures compare: the reference, then the recommended one where it is another.
-std::vector<const Cell*> compared_cells(const Analysis& analysis) {
-  std::vector<const Cell*> cells;
-  for (const Cell* cell : {analysis.baseline(), analysis.best()}) {
-    if (cell != nullptr && !contains(cells, cell)) cells.push_back(cell);
-  }
-  return cells;
 }
 
 bool would_run(Outcome outcome) {
@@ -93,6 +79,14 @@ std::vector<double> smoothed(const std::vector<LossPoint>& losses) {
 }
 
 }  // namespace
+
+std::vector<const Cell*> compared_cells(const Analysis& analysis) {
+  std::vector<const Cell*> cells;
+  for (const Cell* cell : {analysis.baseline(), analysis.best()}) {
+    if (cell != nullptr && !contains(cells, cell)) cells.push_back(cell);
+  }
+  return cells;
+}
 
 const Visit* learning_visit(const Cell& cell) {
   for (const Visit& visit : cell.visits) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "model/program/cost.h"
 #include "reports/explanation.h"
 #include "reports/sections.h"
 
@@ -11,6 +12,8 @@ namespace stepscope {
 inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recompute",
                                                   "backward", "update",  "between operations"};
 
+// The cells that detailed figures compare: the reference, then the recommended one where it is another.
+[[nodiscard]] std::vector<const Cell*> compared_cells(const Analysis& analysis);
 [[nodiscard]] const Visit* learning_visit(const Cell& cell);  // the first good one with a curve; none: null
 
 [[nodiscard]] std::optional<Figure> time_memory_figure(const Analysis& analysis);
@@ -19,6 +22,7 @@ inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recomp
 [[nodiscard]] std::optional<Figure> memory_timeline_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> time_phases_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> time_operations_figure(const Analysis& analysis);
+[[nodiscard]] std::optional<Figure> roofline_figure(const Analysis& analysis, const Card& ceilings);
 [[nodiscard]] std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation);
 [[nodiscard]] std::optional<Figure> learning_figure(const Analysis& analysis);
 

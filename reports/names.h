@@ -13,6 +13,10 @@ namespace stepscope {
 // The value of one axis alone: "bf16", "MLP+Attn", "×4", "sequence 256".
 [[nodiscard]] std::string short_value(const std::string& axis, const nlohmann::ordered_json& value);
 
+// "blocks.7.mlp.up" -> "blocks.*.mlp.up": the same layer of every block.
+[[nodiscard]] std::string any_block(const std::string& site);
+[[nodiscard]] std::string precision_of(const Record& record);  // fp32 where its axes do not say
+
 class Names {
  public:
   explicit Names(const MeasuredRun& run);

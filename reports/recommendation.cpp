@@ -14,11 +14,6 @@ namespace {
 
 constexpr double widest_interval = 1.5;  // high / low of a speed that still says something
 
-std::string precision_of(const Record& record) {
-  const auto found = record.axes.find("precision");
-  return found != record.axes.end() && found->is_string() ? found->get<std::string>() : "fp32";
-}
-
 // " at 41 % less memory"
 std::string memory_clause(const Record& cell, const Record& baseline) {
   const double ratio =

@@ -84,6 +84,7 @@ void fields(auto& field, Of<Peak> auto& peak) {
 void fields(auto& field, Of<PredictedTime> auto& time) {
   field("step_ns", time.step_ns);
   field("card", time.card);
+  field("source", time.source);
 }
 void fields(auto& field, Of<Record> auto& record) {
   field("id", record.id);

@@ -82,6 +82,7 @@ struct Peak {  // what MFU and HFU divide by
 struct PredictedTime {  // from a card's roofline or measured operation times
   double step_ns = 0;
   std::string card = {};
+  std::string source = {};  // "roofline of h100-sxm"
 };
 
 struct Record {

@@ -78,6 +78,7 @@ MeasuredRun read_run(const fs::path& folder) {
   if (fs::exists(folder / "environment.json")) {
     run.environment = parse_json_file((folder / "environment.json").string());
   }
+  if (fs::exists(folder / "calibration.json")) run.calibration = read_calibration(folder / "calibration.json");
   run.matrix_text = text_of(folder / "matrix.toml");
   return run;
 }

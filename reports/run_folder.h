@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "reports/calibration.h"
 #include "reports/record.h"
 #include "reports/statistics.h"
 #include "reports/visit.h"
@@ -27,6 +28,7 @@ struct MeasuredRun {
   nlohmann::ordered_json environment =
       nlohmann::ordered_json::object();  // environment.json as it is; empty where there is none
   std::string matrix_text = {};  // matrix.toml as it is
+  std::optional<Calibration> calibration = {};  // calibration.json; none: the machine was not calibrated
 
   [[nodiscard]] const Cell* find(std::string_view id) const;
 };

@@ -23,6 +23,7 @@ struct Analysis {  // computed once, read by every section
 [[nodiscard]] ReportSection techniques_section(const Analysis& analysis);
 [[nodiscard]] ReportSection cells_section(const Analysis& analysis);
 [[nodiscard]] ReportSection memory_section(const Analysis& analysis);
+[[nodiscard]] std::vector<Block> floor_blocks(const Analysis& analysis);  // of the section on time
 [[nodiscard]] ReportSection time_section(const Analysis& analysis);
 [[nodiscard]] ReportSection learning_section(const Analysis& analysis);
 [[nodiscard]] ReportSection trust_section(const Analysis& analysis);

@@ -109,19 +109,6 @@ Table prediction_table(const Analysis& analysis) {
 }
 
 // ---- time
-// "blocks.7.mlp.up" -> "blocks.*.mlp.up": the same layer of every block.
-std::string any_block(const std::string& site) {
-  std::string result;
-  for (std::size_t begin = 0; begin <= site.size();) {
-    const std::size_t end = std::min(site.find('.', begin), site.size());
-    const std::string part = site.substr(begin, end - begin);
-    const bool index = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-    result += (result.empty() ? "" : ".") + (index ? "*" : part);
-    begin = end + 1;
-  }
-  return result;
-}
-
 // "blocks.7.mlp.up" -> "blocks.7": a block, or a layer outside of them.
 std::string top_layer(const std::string& site) {
   const std::size_t dot = site.find('.');
@@ -357,6 +344,7 @@ ReportSection time_section(const Analysis& analysis) {
       section.blocks.push_back(block(operations_table(analysis, *analysis.best(), *profile)));
     }
   }
+  for (Block& part : floor_blocks(analysis)) section.blocks.push_back(std::move(part));
   if (section.blocks.empty())
     section.blocks.push_back(paragraph("No profiled visit was made in this run, so no operation's time is known."));
   return section;

@@ -1,5 +1,6 @@
 // What a reader with one minute sees: the answer, time against memory, techniques, and every cell.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -273,18 +274,23 @@ std::string outcomes_text(const MeasuredRun& run) {
 }
 
 std::string utilisation_text(const MeasuredRun& run) {
+  std::vector<std::string> peaks;
+  std::string missing = "no peak is known for this machine";
   for (const Cell& cell : run.cells) {
     const Peak& peak = cell.record.peak;
-    if (peak.flops_per_second) {
-      return fmt::format(
-          "MFU = FLOPs of the mathematics (attention's causal half) / step time / {:.1f} GFLOP/s ({}); HFU counts what "
-          "was launched, "
-          "recompute included. The peak is of each cell's own precision.",
-          *peak.flops_per_second / 1e9, peak.source);
+    if (!peak.flops_per_second) {
+      if (!peak.source.empty()) missing = peak.source;
+      continue;
     }
-    if (!peak.source.empty()) return fmt::format("No MFU or HFU: {}.", peak.source);
+    std::string text =
+        fmt::format("{:.1f} GFLOP/s in {} ({})", *peak.flops_per_second / 1e9, precision_of(cell.record), peak.source);
+    if (std::find(peaks.begin(), peaks.end(), text) == peaks.end()) peaks.push_back(std::move(text));
   }
-  return "No MFU or HFU: no peak is known for this machine.";
+  if (peaks.empty()) return fmt::format("No MFU or HFU: {}.", missing);
+  return fmt::format(
+      "MFU = FLOPs of the mathematics (attention's causal half) / step time / peak; HFU counts what was launched, "
+      "recompute included. The peak is of each cell's own precision: {}.",
+      fmt::join(peaks, ", "));
 }
 
 }  // namespace

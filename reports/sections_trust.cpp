@@ -144,6 +144,18 @@ void add_verification(Table& table, const Analysis& analysis) {
                         labels(analysis, widened)));
 }
 
+void add_ceilings(Table& table, const MeasuredRun& run) {
+  if (!run.calibration) return add(table, "ceilings", "not measured: no MFU, HFU, floor or roofline", "bad");
+  const Calibration& c = *run.calibration;
+  const bool busy = was_busy(c);
+  add(table, "ceilings",
+      fmt::format(
+          "measured on this machine in {:.1f} s: the best repeat of {} ways of multiplying and {} sizes of arrays{}",
+          c.seconds, c.matmuls.size(), c.bandwidths.size(),
+          busy ? "; other work took the processors then, so that they may be too low" : ""),
+      busy ? "bad" : "");
+}
+
 // {"a": {"b": 1}} -> a.b = 1
 void flatten(Table& table, const std::string& key, const Json& value) {
   if (value.is_object()) {
@@ -169,6 +181,7 @@ ReportSection trust_section(const Analysis& analysis) {
   add_disturbed(findings, analysis);
   add_overhead(findings, analysis);
   add_verification(findings, analysis);
+  add_ceilings(findings, analysis.run);
   section.blocks.push_back(block(std::move(findings)));
   Table environment = facts_table("environment", "The machine and the program, as recorded when the run began.");
   flatten(environment, "", analysis.run.environment);

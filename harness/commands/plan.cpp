@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/planned.h"
 #include "model/base/error.h"
 #include "model/program/print.h"
+#include "profiles/cards.h"
 #include "reports/format.h"
 
 namespace stepscope {
@@ -23,30 +25,39 @@ struct PlanCommand {
 
 std::string bytes(std::int64_t count) { return format_bytes(static_cast<double>(count)); }
 
-std::string fits(const Record& record) {
-  if (record.outcome == Outcome::planned) return "yes";
-  return record.outcome == Outcome::does_not_fit ? "no" : fmt::format("{}: {}", name_of(record.outcome), record.reason);
+// "yes, 1.2 GiB left"; without a card or budget the limit is this machine's memory, of which others take their part.
+std::string fits(const PlannedCell& planned, bool margin) {
+  const Record& record = planned.record;
+  const std::int64_t left = planned.limit_bytes - record.bytes.predicted_peak;
+  if (record.outcome == Outcome::planned) return margin ? fmt::format("yes, {} left", bytes(left)) : "yes";
+  if (record.outcome == Outcome::does_not_fit) return margin ? fmt::format("no, {} short", bytes(-left)) : "no";
+  return fmt::format("{}: {}", name_of(record.outcome), record.reason);
 }
 
-void print_header(std::size_t width) {
-  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10} {:>10}  fits\n", "cell", width, "parameters", "state",
-             "largest live", "arena", "peak", "GFLOP/step", "recomputed");
+void print_header(std::size_t width, const Card* card) {
+  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10} {:>10}  {}fits\n", "cell", width, "parameters", "state",
+             "largest live", "arena", "peak", "GFLOP/step", "recomputed",
+             card == nullptr ? "" : fmt::format("{:>21}  ", "roofline of " + card->name));
 }
 
-void print_row(const Record& record, std::size_t width) {
+void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
+  const Record& record = planned.record;
   const double launched = static_cast<double>(record.flops.launched);
   const double share = launched > 0 ? static_cast<double>(record.flops.recomputed) / launched : 0;
-  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10.1f} {:>9.1f}%  {}\n", record.id, width,
+  const std::string time =
+      record.predicted_time ? fmt::format("{:>21}  ", format_time(record.predicted_time->step_ns)) : "";
+  fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10.1f} {:>9.1f}%  {}{}\n", record.id, width,
              format_count(static_cast<double>(record.parameters)), bytes(record.bytes.state),
              bytes(record.bytes.largest_live), bytes(record.bytes.arena), bytes(record.bytes.predicted_peak),
-             launched * 1e-9, 100 * share, fits(record));
+             launched * 1e-9, 100 * share, time, fits(planned, margin));
 }
 
 void plan(const PlanCommand& command) {
-  if (!command.card.empty())
-    throw UsageError(fmt::format("--card {}: no card is known to this build; leave --card out", command.card));
+  std::optional<Card> card;
+  if (!command.card.empty()) card = find_card(command.card).card;
   const Matrix matrix = command.configuration.read();
-  const Machine machine = machine_of(command.threads);
+  Machine machine = machine_of(command.threads);
+  if (card) machine.native_bf16 = true;  // a card multiplies bf16 by itself: nothing is widened for it
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};
@@ -54,17 +65,17 @@ void plan(const PlanCommand& command) {
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
   for (const MatrixCell& cell : cells) {
     const std::string which = command.configuration.matrix.empty() ? "" : " --cell " + cell.id;
-    const PlanOptions options{
-        .budget_bytes = budget,
-        .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which)};
+    const PlanOptions options{.budget_bytes = budget,
+                              .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which),
+                              .card = card ? &*card : nullptr};
     const PlannedCell planned = plan_cell(cell, machine, options);
     if (command.dump) {
       fmt::print("# {}\n{}", cell.id, print(planned.step.program, planned.step.plan));
     } else if (command.json) {
       fmt::print("{}\n", to_json(planned.record).dump());
     } else {
-      if (&cell == &cells.front()) print_header(width);
-      print_row(planned.record, width);
+      if (&cell == &cells.front()) print_header(width, options.card);
+      print_row(planned, width, card || budget > 0);
     }
   }
 }
@@ -76,8 +87,11 @@ void add_plan(CLI::App& app) {
   CLI::App& sub = *app.add_subcommand("plan", "every cell of a matrix: bytes, FLOPs, whether it fits; nothing runs");
   add_configuration_options(sub, command->configuration);
   sub.add_option("--cell", command->cell, "only this cell")->type_name("ID");
-  sub.add_option("--budget", command->budget, "memory there is, as 24GiB; default: this machine's")->type_name("SIZE");
-  sub.add_option("--card", command->card, "a named card")->type_name("NAME");
+  sub.add_option("--budget", command->budget,
+                 "memory there is, as 24GiB; default: the card's less its context, else this machine's")
+      ->type_name("SIZE");
+  sub.add_option("--card", command->card, "predict the time of a step on this card: a name (devices --cards) or a file")
+      ->type_name("NAME");
   sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
   add_json_option(sub, command->json);
   add_threads_option(sub, command->threads);

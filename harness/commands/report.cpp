@@ -7,6 +7,7 @@
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "model/base/data_folder.h"
 #include "reports/report.h"
 
 namespace stepscope {
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 // Python shows what C++ computed. Without it, or without its libraries, everything but the page is there all the same.
 bool draw_page(const fs::path& run) {
-  const fs::path script = fs::path(STEPSCOPE_SOURCE_DIR) / "scripts" / "report";
+  const fs::path script = data_folder() / "scripts" / "report";
   if (!fs::exists(script)) return false;
   std::fflush(stdout);
   const int status =

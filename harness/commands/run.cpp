@@ -36,13 +36,15 @@ void run(const RunCommand& command) {
   Matrix matrix = command.configuration.read();
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
+  const Machine machine = machine_of(command.threads);
   Coordinator coordinator({.matrix = std::move(matrix),
                            .out = command.out,
-                           .machine = machine_of(command.threads),
+                           .machine = machine,
                            .only = command.only,
                            .time_limit_seconds = command.time_limit_seconds,
                            .command = command_line(command),
-                           .arguments = command.configuration.as_arguments()});
+                           .arguments = command.configuration.as_arguments(),
+                           .calibration = calibration_of_run(command.out, machine)});
   const RunEnd end = coordinator.run();
   for (const std::string& note : end.notes) fmt::print("note: {}\n", note);
   if (end.interrupted) {

@@ -1,6 +1,7 @@
 #include "model/program/cost.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace stepscope {
 
@@ -10,29 +11,49 @@ std::int64_t repeats(const Program& program, const Operation& operation) {
   return operation.section == Section::micro ? program.micro_steps : 1;
 }
 
-double peak_of(const Card& card, DType dtype) {
-  switch (dtype) {
+// Of a table whose rows are looked up no more moves than the rows.
+std::int64_t most_elements(const Program& program, const Operation& operation) {
+  if (!operation.kind->by_rows) return std::numeric_limits<std::int64_t>::max();
+  return operation.outs.empty() ? operation.ins.front().view.shape.elements()
+                                : program.value(operation.outs.front()).type.shape.elements();
+}
+
+}  // namespace
+
+double peak_of(const Card& card, DType multiplied) {
+  switch (multiplied) {
     case DType::bf16: return card.bf16_flops;
     case DType::fp16: return card.fp16_flops;
     default: return card.fp32_flops;
   }
 }
 
-}  // namespace
+double memory_floor_ns(const Card& card, double bytes) {
+  if (card.levels.empty()) return card.bandwidth > 0 ? 1e9 * bytes / card.bandwidth : 0;
+  double floor_s = bytes / card.levels.front().bandwidth;
+  for (const BandwidthLevel& level : card.levels)
+    floor_s = std::max(floor_s, (bytes - static_cast<double>(level.bytes)) / level.bandwidth);
+  return 1e9 * floor_s;
+}
 
-OperationCost cost_of(const Program& program, const Operation& operation) {
+OperationCost cost_of(const Program& program, const Operation& operation, int micro_step) {
   OperationCost cost;
+  const std::int64_t most = most_elements(program, operation);
   if (operation.kind->flops != nullptr) {
     cost.flops = operation.kind->flops(program, operation, false);
     cost.causal_flops = operation.kind->flops(program, operation, true);
   }
   for (const Operand& in : operation.ins)
-    cost.read_bytes += in.view.shape.elements() * size_bytes(program.type(in).dtype);
+    cost.read_bytes += std::min(in.view.shape.elements(), most) * size_bytes(program.type(in).dtype);
   for (const ValueId out : operation.outs) cost.written_bytes += program.value(out).type.size_bytes();
   for (const Write& write : operation.writes) {
-    const std::int64_t bytes = program.state(write.state).type.size_bytes();
+    const TensorType& type = program.state(write.state).type;
+    const bool adds =
+        write.accumulate == Accumulate::always || (write.accumulate == Accumulate::after_first && micro_step > 0);
+    const std::int64_t bytes =
+        std::min(type.shape.elements(), adds ? most : type.shape.elements()) * size_bytes(type.dtype);
     cost.written_bytes += bytes;
-    if (write.accumulate != Accumulate::no || operation.section == Section::update) cost.read_bytes += bytes;
+    if (adds || operation.section == Section::update) cost.read_bytes += bytes;
   }
   return cost;
 }
@@ -52,13 +73,11 @@ OperationTimes roofline_times(const Program& program, const Card& card) {
   OperationTimes times;
   times.reserve(program.operations.size());
   for (const Operation& op : program.operations) {
-    const OperationCost cost = cost_of(program, op);
-    const DType multiplied = op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype;
-    const double peak = peak_of(card, multiplied);
-    const double compute_s = peak > 0 ? static_cast<double>(cost.causal_flops) / peak : 0;
-    const double memory_s =
-        card.bandwidth > 0 ? static_cast<double>(cost.read_bytes + cost.written_bytes) / card.bandwidth : 0;
-    times.push_back(1e9 * std::max(compute_s, memory_s));
+    const OperationCost cost = cost_of(program, op, program.micro_steps > 1 ? 1 : 0);
+    const double peak = peak_of(card, op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype);
+    const double compute_ns = peak > 0 ? 1e9 * static_cast<double>(cost.causal_flops) / peak : 0;
+    times.push_back(
+        std::max(compute_ns, memory_floor_ns(card, static_cast<double>(cost.read_bytes + cost.written_bytes))));
   }
   return times;
 }

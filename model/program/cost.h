@@ -11,10 +11,17 @@
 
 namespace stepscope {
 
+// Arrays of `bytes` together, gone over again and again by every core, move at this rate: those that a cache holds, faster.
+struct BandwidthLevel {
+  std::int64_t bytes = 0;
+  double bandwidth = 0;  // bytes/s
+};
+
 struct Card {  // what a device can do at most; dense peaks only
   std::string name;
   double fp32_flops = 0, tf32_flops = 0, bf16_flops = 0, fp16_flops = 0;  // FLOP/s, 0 = not known
-  double bandwidth = 0;  // bytes/s
+  double bandwidth = 0;  // of its memory, bytes/s; 0 = not known
+  std::vector<BandwidthLevel> levels = {};  // ascending in bytes; empty: memory alone counts
   std::int64_t memory_bytes = 0;  // of the device
   std::int64_t context_bytes = 0;  // taken before the first allocation
 };
@@ -29,8 +36,9 @@ struct Machine {  // what a program is lowered to
 
 using OperationTimes = std::vector<double>;  // ns, by operation
 
-// Every operand and output once, at its view's size; a write that adds also reads.
-[[nodiscard]] OperationCost cost_of(const Program& program, const Operation& operation);
+// Every operand and output once, at its view's size; a write that adds also reads, one that adds to earlier micro-steps not in
+// micro-step 0.
+[[nodiscard]] OperationCost cost_of(const Program& program, const Operation& operation, int micro_step = 1);
 
 struct StepFlops {  // of one optimizer step: all micro-steps
   std::int64_t model =
@@ -39,6 +47,11 @@ struct StepFlops {  // of one optimizer step: all micro-steps
   std::int64_t recomputed = 0;  // the part of launched in phase recompute
 };
 [[nodiscard]] StepFlops step_flops(const Program& program);
+
+[[nodiscard]] double peak_of(const Card& card, DType multiplied);  // FLOP/s; 0 = not known
+// At least so long does an operation take that moves so many bytes. Where levels are known: caches faster than level k hold less
+// than its arrays, so that what is beyond those bytes comes at its rate at most; the slowest such statement counts.
+[[nodiscard]] double memory_floor_ns(const Card& card, double bytes);
 
 // Roofline: the greater of FLOPs by peak and bytes by bandwidth, an operation at a time, one micro-step of each.
 [[nodiscard]] OperationTimes roofline_times(const Program& program, const Card& card);

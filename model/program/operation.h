@@ -41,6 +41,8 @@ struct OperationKind {
   // FLOPs of its matmuls; null: none. Bytes follow from the operands.
   std::int64_t (*flops)(const Program&, const Operation&, bool causal_half) = nullptr;
   std::vector<InPlace> in_place = {};
+  bool by_rows =
+      false;  // looks up rows of a table: of no operand move more elements than of its first output, else operand
   bool random = false;  // draws random numbers: attributes.random_site is set
 };
 

@@ -1,4 +1,6 @@
 """The figures, each drawn from the rows of its CSV: names, units and colours are chosen here, numbers are not."""
+import math
+
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -279,6 +281,68 @@ def time_operations(rows, names):
     return figure
 
 
+def roofline(rows, names):
+    """Rates against FLOPs a byte, both logarithmic; ceilings are lines that end where their rows say."""
+    giga = 1e9
+    figure, axes = new_figure(5.0)
+    figure.tooltips = {}
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    lines = [row for row in rows if row["kind"] != "point"]
+    points = [row for row in rows if row["kind"] == "point"]
+    ends = lambda row: ([number(row["intensity"]), number(row["end_intensity"])], [number(row["flops_per_second"]) / giga, number(row["end_flops_per_second"]) / giga])
+    for row in lines:
+        x, y = ends(row)
+        axes.plot(x, y, color=colour(row["precision"] if row["kind"] == "peak" else "muted"), linewidth=1.3 if row["kind"] == "peak" else 1.0, zorder=1)
+    labelled = []
+    for index, row in enumerate(points):
+        x, y, ink, best = number(row["intensity"]), number(row["flops_per_second"]) / giga, colour(row["precision"]), row["role"] == "recommended"
+        mark, = axes.plot([x], [y], "o", markersize=6.5 if best else 5.5, markerfacecolor=ink if best else colour("paper"), markeredgecolor=ink, markeredgewidth=1.3,
+                          zorder=3)
+        name = row["operation"] + ("" if row["phase"] in ("forward", "backward") else f" ({row['phase']})")
+        mark.set_gid(f"point{index}")
+        figure.tooltips[f"point{index}"] = f"{row['label']}: {name}, {y:.1f} GFLOP/s, {x:.1f} FLOPs a byte"
+        if best or not any(other["role"] == "recommended" for other in points):
+            labelled.append((x, y, name, ink, "normal"))
+    low = min(number(row["flops_per_second"]) for row in points) / giga
+    high = max(ends(row)[1][1] for row in lines)
+    axes.set_ylim(low / 2.5, high * 2)
+    axes.set_xlim(min(ends(row)[0][0] for row in lines), max(ends(row)[0][1] for row in lines))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(True)
+    axes.set_xlabel(names["x"])
+    axes.set_ylabel(f"{names['y']} (GFLOP/s)")
+    figure.canvas.draw()
+    obstacles = name_ceilings(axes, lines, ends)
+    placing.place_beside_points(axes, labelled, obstacles, fontsize=8.3)
+    return figure
+
+
+def name_ceilings(axes, lines, ends):
+    """Peaks are named above their right end, bandwidths along the line where it comes into the frame. Gives the boxes they take."""
+    renderer = axes.figure.canvas.get_renderer()
+    frame = axes.get_window_extent(renderer)
+    boxes = []
+    for row in lines:
+        (x0, x1), (y0, y1) = ends(row)
+        if row["kind"] == "peak":
+            text = axes.annotate(row["label"], (x1, y1), textcoords="offset points", xytext=(-2, 3), ha="right", va="bottom", fontsize=8.3, color=colour(row["precision"]))
+        else:
+            start, end = axes.transData.transform((x0, y0)), axes.transData.transform((x1, y1))
+            slope = (end[1] - start[1]) / (end[0] - start[0])
+            left = max(start[0], start[0] + (frame.y0 - start[1]) / slope) + 8
+            angle = math.degrees(math.atan(slope))
+            text = axes.annotate(row["label"], (left, start[1] + slope * (left - start[0])), xycoords="figure pixels", textcoords="offset points", xytext=(0, 3), ha="left",
+                                 va="bottom", fontsize=8.3, color=colour("muted"), rotation=angle, rotation_mode="anchor",
+                                 bbox={"facecolor": colour("paper"), "edgecolor": "none", "pad": 0.6})
+        box = text.get_window_extent(renderer)
+        boxes.append((box.x0, box.y0, box.x1, box.y1))
+    return boxes
+
+
 def difference(rows, names):
     unit = time_unit(max(abs(number(row[key])) for row in rows for key in ("start_ns", "end_ns")))
     parts = unit.for_parts(max(abs(number(row["difference_ns"])) for row in rows if row["kind"] != "total"))
@@ -350,4 +414,4 @@ def name_curves(axes, ends):
                       annotation_clip=False, arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 0})
 
 
-ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, difference, learning)}
+ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, difference, learning)}

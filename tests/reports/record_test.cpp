@@ -40,7 +40,7 @@ TEST(Record, comes_back_as_it_was) {
   Example example;
   Record record = record_of(example.plan, example.visits);
   record.numerics.gradient_error = 1.0 / 3;
-  record.predicted_time = {.step_ns = 0.1 + 0.2, .card = "h100-sxm"};
+  record.predicted_time = {.step_ns = 0.1 + 0.2, .card = "h100-sxm", .source = "roofline of h100-sxm"};
   record.reason = "quote \" and newline \n";
   const nlohmann::ordered_json json = to_json(record);
   EXPECT_EQ(to_json(record_from_json(nlohmann::ordered_json::parse(json.dump()), "r")), json);

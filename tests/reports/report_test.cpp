@@ -72,7 +72,7 @@ TEST(Report, each_figure_has_its_file_and_no_other_file_stays) {
       EXPECT_EQ(lines_of(folder / "report" / "figures" / (block.figure.name + ".csv")), block.figure.rows.size() + 1);
     }
   }
-  EXPECT_EQ(figures, 8u);
+  EXPECT_EQ(figures, 9u);
 }
 
 TEST(Report, tables_have_a_cell_for_each_column) {

@@ -28,8 +28,8 @@ std::vector<Output> no_outputs(const Program& program, const Operation& op) {
 
 }  // namespace
 
-const OperationKind embedding_kind{.name = "embedding", .outputs = outputs, .gradient = gradient};
-const OperationKind embedding_gradient_kind{.name = "embedding_gradient", .outputs = no_outputs};
+const OperationKind embedding_kind{.name = "embedding", .outputs = outputs, .gradient = gradient, .by_rows = true};
+const OperationKind embedding_gradient_kind{.name = "embedding_gradient", .outputs = no_outputs, .by_rows = true};
 
 ValueId embedding(Builder& b, const Operand& tokens, const Operand& table, const Operand& positions) {
   return b.emit(embedding_kind, {.output = b.compute()}, {tokens, table, positions})[0];
