@@ -97,6 +97,7 @@ std::optional<Explanation> explain(const Cell& a, const Cell& b) {
                    [](const Contribution& x, const Contribution& y) {
                      return std::abs(x.difference_ns()) > std::abs(y.difference_ns());
                    });
+  explanation.explains = std::abs(explanation.residual_ns) <= std::abs(explanation.difference_ns);
   explanation.residual_is_large =
       std::abs(explanation.residual_ns) > residual_limit * std::abs(explanation.difference_ns);
   explanation.difference_bytes = b.record.bytes.predicted_peak - a.record.bytes.predicted_peak;

@@ -35,6 +35,8 @@ struct Explanation {
       {};  // largest first, whatever their sign; "between operations" is one of them
   double residual_ns = 0;  // difference - sum of contributions
   bool residual_is_large = false;  // above 2 % of the difference
+  bool explains =
+      true;  // false: the residual exceeds the difference, so the visits tell of noise and the parts mean nothing
   std::int64_t difference_bytes = 0;  // of the predicted peak
   NamedBytes by_category_bytes = {};  // sums exactly to difference_bytes
 };

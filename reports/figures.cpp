@@ -279,8 +279,8 @@ std::optional<Figure> difference_figure(const Analysis& analysis, const Explanat
       .name = "difference",
       .title = "From the reference to the recommended cell",
       .caption = fmt::format(
-          "Contributions to the difference of {} a step; they sum to it exactly. The residual is what profiling itself "
-          "changed: {}{}.",
+          "Contributions to the difference of {} a step; they sum to it exactly. The residual, {}, is what "
+          "the profiled visits did otherwise than the timed ones{}.",
           format_time(explanation.difference_ns), format_time(explanation.residual_ns),
           explanation.residual_is_large ? ", more than 2 % of the difference, so read the parts with care" : ""),
       .labels = {{"x", "time of a step"}},

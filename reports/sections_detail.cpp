@@ -328,13 +328,27 @@ ReportSection memory_section(const Analysis& analysis) {
   return section;
 }
 
+namespace {
+
+std::string unexplained_text(const Analysis& analysis, const Explanation& why) {
+  return fmt::format(
+      "The difference from {} to {}, {} a step, is not explained: the profiled visits differ from the timed "
+      "ones by {}, more than the difference itself.",
+      analysis.names.label(analysis.baseline()->record), analysis.names.label(analysis.best()->record),
+      format_time(why.difference_ns), format_time(std::abs(why.residual_ns)));
+}
+
+}  // namespace
+
 ReportSection time_section(const Analysis& analysis) {
   ReportSection section{.id = "time", .title = "Time by phase, layer and operation"};
   if (auto figure = time_phases_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (auto figure = time_operations_figure(analysis)) section.blocks.push_back(block(std::move(*figure)));
   if (analysis.best() != nullptr && analysis.baseline() != nullptr && analysis.best() != analysis.baseline()) {
     if (const std::optional<Explanation> why = explain(*analysis.baseline(), *analysis.best())) {
-      if (auto figure = difference_figure(analysis, *why)) section.blocks.push_back(block(std::move(*figure)));
+      if (!why->explains) section.blocks.push_back(note(unexplained_text(analysis, *why)));
+      if (auto figure = why->explains ? difference_figure(analysis, *why) : std::nullopt)
+        section.blocks.push_back(block(std::move(*figure)));
       section.blocks.push_back(block(byte_difference_table(analysis, *why)));
     }
   }

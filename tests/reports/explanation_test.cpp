@@ -40,6 +40,23 @@ TEST(Explanation, contributions_and_residual_sum_to_the_difference) {
   }
 }
 
+TEST(Explanation, of_every_pair_of_a_matrix_sums_in_time_and_bytes) {
+  const SyntheticRun run;
+  std::vector<Cell> cells;
+  for (std::size_t i = 0; i < run.cells.size(); ++i) cells.push_back(cell_of(run, run.cells[i], static_cast<int>(i)));
+  for (const Cell& a : cells) {
+    for (const Cell& b : cells) {
+      const Explanation why = explain(a, b).value();
+      EXPECT_NEAR(sum_of(why), why.difference_ns, 1e-6 * a.record.step_time_ns->median);
+      std::int64_t bytes = 0;
+      for (const auto& [name, part] : why.by_category_bytes) bytes += part;
+      EXPECT_EQ(bytes, b.record.bytes.predicted_peak - a.record.bytes.predicted_peak);
+      EXPECT_EQ(why.residual_is_large, std::abs(why.residual_ns) > 0.02 * std::abs(why.difference_ns));
+      EXPECT_EQ(why.explains, std::abs(why.residual_ns) <= std::abs(why.difference_ns));
+    }
+  }
+}
+
 TEST(Explanation, bytes_sum_exactly_and_name_what_no_category_has) {
   const SyntheticRun run;
   const Cell a = cell_of(run, {"fp32", "none", 1}, 0);
