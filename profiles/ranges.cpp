@@ -53,12 +53,12 @@ std::uint64_t work_schema() {  // 0 where the tool knows none
 }
 
 struct Category {
-  std::uint32_t id, colour;
+  std::uint32_t id, colour;  // as the report draws it
 };
 
 Category category_of(const NestedRange& range) {  // 0 is a tool's "none"
   if (range.level == NestedRange::Level::step || range.level == NestedRange::Level::micro_step) return {1, 0xFF7F7F7F};
-  static constexpr std::array<std::uint32_t, 5> colours{0xFF56B4E9, 0xFF0072B2, 0xFFD55E00, 0xFFE69F00, 0xFF009E73};
+  static constexpr std::array<std::uint32_t, 5> colours{0xFFA39B4E, 0xFF3D9B8F, 0xFFC4566C, 0xFF5A5BB0, 0xFFC9A53B};
   const auto phase = static_cast<std::uint32_t>(range.phase);
   return {2 + phase, colours[phase]};
 }
