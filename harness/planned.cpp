@@ -143,6 +143,8 @@ MemoryTimeline memory_timeline(const Step& step) {
 
 void write_planned_trace(const std::filesystem::path& file, const PlannedCell& planned, const Card& card) {
   const Program& program = planned.step.program;
+  if (planned.record.outcome == Outcome::unsupported)
+    throw UsageError(fmt::format("--trace {}: {}: {}", file.string(), planned.record.id, planned.record.reason));
   write_trace(
       file, program, planned.step.plan, planned_trace(program, roofline_times(program, card)),
       {.cell = planned.record.id,

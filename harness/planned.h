@@ -37,7 +37,7 @@ struct PlannedCell {
 
 [[nodiscard]] MemoryTimeline memory_timeline(const Step& step);
 
-// The step as a trace that says it was planned: times from the card's roofline alone, memory from the plan. MachineError: FILE cannot be written.
+// The step as a trace that says it was planned: times from the card's roofline alone, memory from the plan. UsageError where the cell is unsupported.
 void write_planned_trace(const std::filesystem::path& file, const PlannedCell& planned, const Card& card);
 
 }  // namespace stepscope

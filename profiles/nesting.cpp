@@ -34,6 +34,11 @@ std::vector<NestedRange> around(const Program& program, const Operation& op) {
   return open;
 }
 
+std::int64_t bytes_of(const Program& program, const Operation& op, int micro_step) {
+  const OperationCost cost = cost_of(program, op, micro_step);
+  return cost.read_bytes + cost.written_bytes;
+}
+
 bool same(const NestedRange& a, const NestedRange& b) {
   return a.level == b.level && a.site == b.site && a.name == b.name;
 }
@@ -57,21 +62,24 @@ Nesting nesting_of(const Program& program) {
       open.push_back(nesting.ranges.size());
       nesting.ranges.push_back(wanted[w]);
     }
-    const OperationCost cost = cost_of(program, op);
-    const std::int64_t bytes = cost.read_bytes + cost.written_bytes;
+    const std::int64_t flops = cost_of(program, op).causal_flops;
+    const std::int64_t first_bytes = bytes_of(program, op, 0), later_bytes = bytes_of(program, op, 1);
     nesting.ranges.push_back({.level = Level::operation,
                               .name = std::string(op.kind->name),
                               .site = op.site,
                               .phase = op.phase,
-                              .flops = cost.causal_flops,
-                              .bytes = bytes});
+                              .flops = flops,
+                              .first_bytes = first_bytes,
+                              .later_bytes = later_bytes});
     for (const std::size_t range : open) {
-      nesting.ranges[range].flops += cost.causal_flops;
-      nesting.ranges[range].bytes += bytes;
+      nesting.ranges[range].flops += flops;
+      nesting.ranges[range].first_bytes += first_bytes;
+      nesting.ranges[range].later_bytes += later_bytes;
     }
-    const std::int64_t runs = op.section == Section::micro ? program.micro_steps : 1;
-    nesting.ranges[0].flops += runs * cost.causal_flops;
-    nesting.ranges[0].bytes += runs * bytes;
+    const std::int64_t later_runs = op.section == Section::micro ? program.micro_steps - 1 : 0;
+    NestedRange& step = nesting.ranges.front();
+    step.flops += (1 + later_runs) * flops;
+    step.first_bytes = step.later_bytes += first_bytes + later_runs * later_bytes;
   }
   if (!program.operations.empty()) nesting.closes_after.back() += static_cast<int>(open.size());
   nesting.first_opened.push_back(static_cast<int>(nesting.ranges.size()));

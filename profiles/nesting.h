@@ -18,7 +18,11 @@ struct NestedRange {
   std::string name = {};  // a layer's is relative to the layer around it: "blocks.1", "mlp", "up"
   SiteId site = {};  // of a layer or an operation
   Phase phase = Phase::forward;  // of a phase, a layer or an operation
-  std::int64_t flops = 0, bytes = 0;  // of the operations inside, run once
+  std::int64_t flops = 0;  // of the operations inside, run once; of a step: of all its micro-steps
+  std::int64_t first_bytes = 0,
+               later_bytes = 0;  // the same in micro-step 0, which adds to nothing, and in each after it
+
+  [[nodiscard]] std::int64_t bytes(int micro_step) const { return micro_step == 0 ? first_bytes : later_bytes; }
 };
 
 struct Nesting {

@@ -118,7 +118,7 @@ class Writer {
       arguments["layer"] = program_.site(range.site).path;
     }
     arguments["flops"] = range.flops;
-    arguments["bytes"] = range.bytes;
+    arguments["bytes"] = range.bytes(micro_step);
     add_event(Json{{"ph", "X"},
                    {"cat", range.level == Level::operation ? "cpu_op" : "user_annotation"},
                    {"name", name},

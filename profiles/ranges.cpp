@@ -84,16 +84,17 @@ struct Ranges::Parts {
 
   explicit Parts(const Program& program) : nesting(nesting_of(program)) {
     name_categories();
-    ranges.resize(nesting.ranges.size());
-    for (std::size_t r = 0; r < ranges.size(); ++r) {
-      if (nesting.ranges[r].level != NestedRange::Level::micro_step) {
-        fill(ranges[r], nesting.ranges[r], nesting.ranges[r].name);
-        continue;
+    for (std::vector<Sent>& list : ranges) list.resize(nesting.ranges.size());
+    for (std::size_t r = 0; r < nesting.ranges.size(); ++r) {
+      const NestedRange& range = nesting.ranges[r];
+      if (range.level == NestedRange::Level::micro_step) {
+        micro_range = static_cast<int>(r);
+        micro_steps.resize(static_cast<std::size_t>(program.micro_steps));
+        for (int m = 0; m < program.micro_steps; ++m)
+          fill(micro_steps[static_cast<std::size_t>(m)], range, m, fmt::format("{} {}", range.name, m));
+      } else {
+        for (const int m : {0, 1}) fill(ranges[static_cast<std::size_t>(m)][r], range, m, range.name);
       }
-      micro_range = static_cast<int>(r);
-      micro_steps.resize(static_cast<std::size_t>(program.micro_steps));
-      for (std::size_t m = 0; m < micro_steps.size(); ++m)
-        fill(micro_steps[m], nesting.ranges[r], fmt::format("micro-step {}", m));
     }
   }
 
@@ -104,8 +105,8 @@ struct Ranges::Parts {
   }
 
   // In its place for good: attributes point at their payload.
-  void fill(Sent& sent, const NestedRange& range, const std::string& name) {
-    sent.work = {static_cast<std::uint64_t>(range.flops), static_cast<std::uint64_t>(range.bytes)};
+  void fill(Sent& sent, const NestedRange& range, int micro_step, const std::string& name) {
+    sent.work = {static_cast<std::uint64_t>(range.flops), static_cast<std::uint64_t>(range.bytes(micro_step))};
     nvtxEventAttributes_t& a = sent.attributes;
     a.version = NVTX_VERSION;
     a.size = NVTX_EVENT_ATTRIB_STRUCT_SIZE;
@@ -133,7 +134,7 @@ struct Ranges::Parts {
 
   const Nesting nesting;
   std::map<std::string, nvtxStringHandle_t> names;
-  std::vector<Sent> ranges;  // by range of the nesting
+  std::array<std::vector<Sent>, 2> ranges;  // by range of the nesting: in micro-step 0, and in those after it
   std::vector<Sent> micro_steps;  // in the place of micro_range
   int micro_range = -1;
   int depth = 0;
@@ -148,15 +149,16 @@ Ranges::~Ranges() = default;
 bool Ranges::built() { return true; }
 
 void Ranges::step_begins() {
-  if (parts_ != nullptr) parts_->push(parts_->ranges.front());
+  if (parts_ != nullptr) parts_->push(parts_->ranges[0].front());
 }
 
 void Ranges::operation_begins(int operation, int micro_step) {
   if (parts_ == nullptr) return;
   const auto i = static_cast<std::size_t>(operation);
+  const std::vector<Parts::Sent>& ranges = parts_->ranges[micro_step == 0 ? 0 : 1];
   for (int r = parts_->nesting.first_opened[i]; r < parts_->nesting.first_opened[i + 1]; ++r)
     parts_->push(r == parts_->micro_range ? parts_->micro_steps[static_cast<std::size_t>(micro_step)]
-                                          : parts_->ranges[static_cast<std::size_t>(r)]);
+                                          : ranges[static_cast<std::size_t>(r)]);
 }
 
 void Ranges::operation_ends(int operation, int) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <stdexcept>
@@ -129,7 +130,7 @@ TEST_F(EndToEndRanges, carry_the_work_of_what_they_hold) {
   ASSERT_EQ(leaves.size(), order.size());
   for (std::size_t l = 0; l < leaves.size(); ++l) {
     const RecordedRange& range = seen.ranges[static_cast<std::size_t>(leaves[l])];
-    const OperationCost cost = cost_of(step.program, *order[l].operation);
+    const OperationCost cost = cost_of(step.program, *order[l].operation, std::max(order[l].micro_step, 0));
     EXPECT_EQ(range.flops, cost.causal_flops) << range.name;
     EXPECT_EQ(range.bytes, cost.read_bytes + cost.written_bytes) << range.name;
   }

@@ -26,6 +26,10 @@ void check(const Program& p) {
     EXPECT_EQ(open.back()->level, Level::operation);
     EXPECT_EQ(open.back()->name, op.kind->name);
     EXPECT_EQ(open.back()->flops, cost_of(p, op).causal_flops);
+    for (const int m : {0, 1}) {
+      const OperationCost cost = cost_of(p, op, m);
+      EXPECT_EQ(open.back()->bytes(m), cost.read_bytes + cost.written_bytes);
+    }
     leaf_flops += open.back()->flops * (op.section == Section::micro ? p.micro_steps : 1);
     std::string path, phase;
     int micro_steps = 0;
