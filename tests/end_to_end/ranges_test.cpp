@@ -17,6 +17,7 @@
 #include "tests/support/recorded_ranges.h"
 #include "tests/support/step_run.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/trace_file.h"
 
 namespace stepscope {
 namespace {
@@ -159,7 +160,11 @@ TEST_F(EndToEndRanges, carry_their_bytes_where_a_tool_knows_no_schemas) {
 TEST_F(EndToEndRanges, are_there_beside_other_observers) {
   const Recording seen = record(arguments(
       {"step", "--save", (folder / "s.safetensors").string(), "--trace", (folder / "trace.json.gz").string()}));
-  expect_steps(planned_step().program, seen, 1);
+  const Step step = planned_step();
+  expect_steps(step.program, seen, 1);
+  const nlohmann::json trace = testing::read_trace(folder / "trace.json.gz");
+  EXPECT_EQ(testing::events_of(trace, "operation").size(), order_of(step.program).size());
+  EXPECT_THAT(read_file(folder / "s.safetensors"), HasSubstr("\"logits\""));
 }
 
 TEST_F(EndToEndRanges, a_visit_under_a_profiler_says_so) {
