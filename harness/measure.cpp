@@ -15,6 +15,7 @@
 #include "model/training/evaluation.h"
 #include "profiles/attribution.h"
 #include "profiles/cpu_spans.h"
+#include "profiles/perfetto.h"
 
 namespace stepscope {
 
@@ -87,16 +88,24 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
   const DisturbanceMeter meter;
   for (std::int64_t i = 0; i < settings.timed_steps; ++i) visit.step_time_ns.push_back(timed_step(session, heartbeat));
   visit.disturbance = meter.read(request.machine.threads);
+  if (session.profiler_attached()) {
+    visit.disturbance.disturbed = true;
+    visit.disturbance.reason += visit.disturbance.reason.empty() ? "" : "; ";
+    visit.disturbance.reason += "a profiler was attached through NVTX";
+  }
 }
 
-void measure_profiled(Visit& visit, Session& session, const Heartbeat& heartbeat) {
+void measure_profiled(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
   const MeasureSettings& settings = session.configuration().measure;
   warm_up(visit, session, std::max<std::int64_t>(1, settings.warmup_steps), heartbeat);
   CpuSpans spans(session.program(), static_cast<int>(settings.profiled_steps));
-  session.executor().observe(&spans);
+  const std::int64_t first_step = session.executor().control().step + 1;
+  session.observe(&spans);
   for (std::int64_t i = 0; i < settings.profiled_steps; ++i)
     visit.step_time_ns.push_back(timed_step(session, heartbeat));
-  session.executor().observe(nullptr);
+  session.observe(nullptr);
+  write_trace(request.folder / "trace.json.gz", session.program(), session.plan().plan, spans.trace(),
+              {.cell = visit.cell, .device = request.machine.name, .times = "measured", .first_step = first_step});
   for (const AttributedTime& row : attribute(session.program(), spans.trace())) {
     visit.spans.push_back({.phase = row.phase,
                            .site = row.site,
@@ -139,7 +148,7 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
   visit.predicted_bytes = session.predicted_peak_bytes();
   switch (request.kind) {
     case VisitKind::timed: measure_timed(visit, session, request, heartbeat); break;
-    case VisitKind::profiled: measure_profiled(visit, session, heartbeat); break;
+    case VisitKind::profiled: measure_profiled(visit, session, request, heartbeat); break;
     case VisitKind::learning: measure_learning(visit, session, request, heartbeat); break;
   }
   visit.device_reports_bytes = largest_resident_bytes();

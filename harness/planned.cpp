@@ -6,6 +6,8 @@
 #include "model/base/error.h"
 #include "model/training/batch_file.h"
 #include "profiles/ledger.h"
+#include "profiles/perfetto.h"
+#include "profiles/planned_trace.h"
 #include "reports/calibration.h"
 #include "reports/format.h"
 
@@ -137,6 +139,17 @@ MemoryTimeline memory_timeline(const Step& step) {
                                      .dies = row.dies});
   }
   return timeline;
+}
+
+void write_planned_trace(const std::filesystem::path& file, const PlannedCell& planned, const Card& card) {
+  const Program& program = planned.step.program;
+  if (planned.record.outcome == Outcome::unsupported)
+    throw UsageError(fmt::format("--trace {}: {}: {}", file.string(), planned.record.id, planned.record.reason));
+  write_trace(
+      file, program, planned.step.plan, planned_trace(program, roofline_times(program, card)),
+      {.cell = planned.record.id,
+       .device = card.name,
+       .times = fmt::format("planned, nothing ran: each operation as long as {}'s peaks allow at best", card.name)});
 }
 
 }  // namespace stepscope

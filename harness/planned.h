@@ -3,6 +3,7 @@
 //     planned.record.bytes.predicted_peak;  planned.step.program;
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "harness/cell.h"
@@ -35,5 +36,8 @@ struct PlannedCell {
 [[nodiscard]] nlohmann::ordered_json axes_of(const Configuration& configuration);
 
 [[nodiscard]] MemoryTimeline memory_timeline(const Step& step);
+
+// The step as a trace that says it was planned: times from the card's roofline alone, memory from the plan. UsageError where the cell is unsupported.
+void write_planned_trace(const std::filesystem::path& file, const PlannedCell& planned, const Card& card);
 
 }  // namespace stepscope

@@ -42,6 +42,14 @@ Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOp
   load_mask(options);
   trainer_ =
       std::make_unique<Trainer>(step_.program, *executor_, *source_, schedule_of(c.training, options.schedule_steps));
+  ranges_ = std::make_unique<Ranges>(step_.program);
+  observe(nullptr);
+}
+
+void Session::observe(Observer* observer) {
+  if (!ranges_->attached()) return executor_->observe(observer);
+  with_ranges_ = observer != nullptr ? std::make_unique<ObserverPair>(*ranges_, *observer) : nullptr;
+  executor_->observe(with_ranges_ != nullptr ? static_cast<Observer*>(with_ranges_.get()) : ranges_.get());
 }
 
 void Session::load_mask(const SessionOptions& options) {

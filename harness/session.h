@@ -10,6 +10,7 @@
 #include "model/training/batch_file.h"
 #include "model/training/step_program.h"
 #include "model/training/trainer.h"
+#include "profiles/ranges.h"
 
 namespace stepscope {
 
@@ -30,6 +31,9 @@ class Session {
   [[nodiscard]] const Program& program() const { return step_.program; }
   [[nodiscard]] Executor& executor() { return *executor_; }
   [[nodiscard]] Trainer& trainer() { return *trainer_; }
+  // Looks on beside the ranges that a profiler sees; null: nobody else.
+  void observe(Observer* observer);
+  [[nodiscard]] bool profiler_attached() const { return ranges_->attached(); }
   [[nodiscard]] const DataSource& source() const { return *source_; }
   [[nodiscard]] std::int64_t tokens_per_step() const { return step_.program.global_batch * step_.program.sequence; }
   [[nodiscard]] std::int64_t predicted_peak_bytes() const {
@@ -44,6 +48,8 @@ class Session {
   std::unique_ptr<DataSource> source_;
   std::unique_ptr<CpuExecutor> executor_;
   std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<Ranges> ranges_;
+  std::unique_ptr<ObserverPair> with_ranges_;
 };
 
 [[nodiscard]] std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell);

@@ -1,4 +1,4 @@
-// Who owns every byte when a step needs the most: the states by kind, the values alive by role, workspace and what lies idle between.
+// Who owns every byte of a step: the states by kind, the values alive by role, workspace and what lies idle between.
 //     for (const auto& [category, bytes] : ledger_of(program, plan).by_category) ...     // sums to state + arena, exactly
 #pragma once
 
@@ -19,9 +19,13 @@ struct LedgerRow {
   int born = 0, dies = 0;  // operations, both included
 };
 
-struct Ledger {
-  std::vector<std::pair<std::string, std::int64_t>>
-      by_category;  // states first, then the arena at its peak, "idle arena" last
+using BytesByCategory = std::vector<std::pair<std::string, std::int64_t>>;
+
+// While an operation runs: states first, then the arena, "idle arena" last. Between steps where the operation is -1.
+[[nodiscard]] BytesByCategory bytes_by_category(const Program& program, const MemoryPlan& plan, int operation);
+
+struct Ledger {  // where a step needs the most: MemoryPlan::fullest
+  BytesByCategory by_category;
   std::vector<LedgerRow> live_at_peak;  // largest first
 };
 

@@ -8,6 +8,7 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "profiles/cards.h"
+#include "profiles/ranges.h"
 #include "reports/format.h"
 
 namespace stepscope {
@@ -77,6 +78,9 @@ void print_machine(const Machine& machine, const KeptCalibration& kept) {
     fmt::print("      {}\n", kept.note);
   }
   fmt::print("gpu   none in this build\n");
+  fmt::print("nvtx  {}\n", Ranges::built()
+                               ? "ranges of every step for Nsight Systems: nsys profile -t nvtx stepscope ..."
+                               : "none: built without NVTX, its headers were not found");
 }
 
 nlohmann::ordered_json json_of(const Machine& machine, const KeptCalibration& kept) {
@@ -86,6 +90,7 @@ nlohmann::ordered_json json_of(const Machine& machine, const KeptCalibration& ke
                               {"threads", machine.threads},
                               {"memory_bytes", machine.memory_bytes},
                               {"native_bf16", machine.native_bf16},
+                              {"nvtx_ranges", Ranges::built()},
                               {"calibration", nullptr}};
   if (!kept.calibration) return line;
   line["calibration"] = summary_of(*kept.calibration);

@@ -18,7 +18,7 @@ namespace {
 
 struct PlanCommand {
   ConfigurationOptions configuration;
-  std::string cell, budget, card;
+  std::string cell, budget, card, trace;
   bool json = false, dump = false;
   int threads = 0;
 };
@@ -55,12 +55,20 @@ void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
 void plan(const PlanCommand& command) {
   std::optional<Card> card;
   if (!command.card.empty()) card = find_card(command.card).card;
+  if (!command.trace.empty() && !card)
+    throw UsageError(
+        fmt::format("--trace {}: a plan has only a card's times: name one with --card, or measure with "
+                    "stepscope step --trace",
+                    command.trace));
   const Matrix matrix = command.configuration.read();
   Machine machine = machine_of(command.threads);
   if (card) machine.native_bf16 = true;  // a card multiplies bf16 by itself: nothing is widened for it
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};
+  if (!command.trace.empty() && cells.size() > 1)
+    throw UsageError(
+        fmt::format("--trace {}: one file for {} cells; --cell ID chooses one", command.trace, cells.size()));
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
   for (const MatrixCell& cell : cells) {
@@ -69,6 +77,7 @@ void plan(const PlanCommand& command) {
                               .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which),
                               .card = card ? &*card : nullptr};
     const PlannedCell planned = plan_cell(cell, machine, options);
+    if (!command.trace.empty()) write_planned_trace(command.trace, planned, *card);
     if (command.dump) {
       fmt::print("# {}\n{}", cell.id, print(planned.step.program, planned.step.plan));
     } else if (command.json) {
@@ -92,6 +101,9 @@ void add_plan(CLI::App& app) {
       ->type_name("SIZE");
   sub.add_option("--card", command->card, "predict the time of a step on this card: a name (devices --cards) or a file")
       ->type_name("NAME");
+  sub.add_option("--trace", command->trace,
+                 "the step as the card would at best run it, for ui.perfetto.dev; needs --card")
+      ->type_name("FILE.json.gz");
   sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
   add_json_option(sub, command->json);
   add_threads_option(sub, command->threads);

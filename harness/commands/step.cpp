@@ -13,6 +13,8 @@
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/training/logits_reader.h"
+#include "profiles/cpu_spans.h"
+#include "profiles/perfetto.h"
 #include "reports/format.h"
 #include "reports/statistics.h"
 
@@ -22,7 +24,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save;
+  std::string cell, batch, weights, save, trace;
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -73,10 +75,12 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
   write_safetensors(command.save, tensors, {{"cell", cell_id(session.configuration())}});
 }
 
-Measured measure(const StepCommand& command, Session& session) {
+Measured measure(const StepCommand& command, const Machine& machine, Session& session) {
   using Clock = std::chrono::steady_clock;
   Measured measured;
   LogitsReader logits(session.program(), session.executor());
+  CpuSpans spans(session.program(), 1);
+  ObserverPair both(logits, spans);
   if (command.json) {  // before the steps, because states are restored only as they were
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
@@ -85,14 +89,23 @@ Measured measure(const StepCommand& command, Session& session) {
   }
   for (std::int64_t i = 0; i < command.steps; ++i) {
     const bool last = i + 1 == command.steps;
-    if (last && !command.save.empty()) session.executor().observe(&logits);
+    if (last && !command.trace.empty())
+      session.observe(command.save.empty() ? static_cast<Observer*>(&spans) : &both);
+    else if (last && !command.save.empty())
+      session.observe(&logits);
     const Clock::time_point begin = Clock::now();
     measured.loss = session.trainer().step().loss;
     if (i > 0) measured.step_ns.push_back(std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
   }
-  session.executor().observe(nullptr);
+  session.observe(nullptr);
   measured.gradient_norm = gradient_norm(session.program(), session.executor());
   if (!command.save.empty()) save(command, session, session.executor(), logits, measured.loss);
+  if (!command.trace.empty())
+    write_trace(command.trace, session.program(), session.plan().plan, spans.trace(),
+                {.cell = cell_id(session.configuration()),
+                 .device = machine.name,
+                 .times = "measured",
+                 .first_step = command.steps});
   return measured;
 }
 
@@ -166,10 +179,10 @@ void step(const StepCommand& command) {
   std::optional<BatchFile> batch;
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
-  Session session(cell, machine_of(command.threads),
-                  {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
+  const Machine machine = machine_of(command.threads);
+  Session session(cell, machine, {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
-  print_result(command, session, measure(command, session));
+  print_result(command, session, measure(command, machine, session));
 }
 
 }  // namespace
@@ -186,6 +199,8 @@ void add_step(CLI::App& app) {
       ->type_name("W.safetensors");
   sub.add_option("--save", command->save, "loss, logits, gradients of the last step, updated parameters")
       ->type_name("OUT.safetensors");
+  sub.add_option("--trace", command->trace, "the last step, for ui.perfetto.dev and chrome://tracing")
+      ->type_name("FILE.json.gz");
   sub.add_option("--steps", command->steps, "how many")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))

@@ -76,6 +76,22 @@ struct CpuExecutor::Parts {
   }
 };
 
+namespace {
+
+// Tells an observer of a step, and of its end also when an exception leaves it.
+class SeenStep {
+ public:
+  explicit SeenStep(Observer& observer) : observer_(observer) { observer_.step_begins(); }
+  ~SeenStep() { observer_.step_ends(); }
+  SeenStep(const SeenStep&) = delete;
+  SeenStep& operator=(const SeenStep&) = delete;
+
+ private:
+  Observer& observer_;
+};
+
+}  // namespace
+
 CpuExecutor::CpuExecutor(const Program& program, const MemoryPlan& plan, const Machine& machine)
     : parts_(std::make_unique<Parts>(program, plan, machine)) {
   parts_->control() = ControlBlock{};
@@ -121,13 +137,12 @@ void CpuExecutor::step(double learning_rate) {
   ControlBlock& control = parts_->control();
   control.learning_rate = learning_rate;
   if (Observer* const observer = parts_->observer) {
-    observer->step_begins();
+    const SeenStep seen(*observer);
     parts_->walk([&](std::size_t i, int micro_step) {
       observer->operation_begins(static_cast<int>(i), micro_step);
       parts_->runs[i]();
       observer->operation_ends(static_cast<int>(i), micro_step);
     });
-    observer->step_ends();
   } else {
     parts_->walk([&](std::size_t i, int) { parts_->runs[i](); });
   }

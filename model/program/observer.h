@@ -1,4 +1,4 @@
-// Who looks on while a step runs: spans, saved logits, measured bytes. With no observer an executor does nothing extra.
+// Who looks on while a step runs: spans, ranges, saved logits, measured bytes. With no observer an executor does nothing extra.
 #pragma once
 
 #include "model/program/program.h"
@@ -10,7 +10,34 @@ struct Observer {
   virtual void step_begins() {}
   virtual void operation_begins(int /*operation*/, int /*micro_step*/) {}
   virtual void operation_ends(int /*operation*/, int /*micro_step*/) {}
-  virtual void step_ends() {}
+  virtual void step_ends() {}  // also when an exception leaves the step: whatever is open is closed; throws nothing
+};
+
+// Two observers in the place of one; the outer one also sees what the inner one takes.
+class ObserverPair final : public Observer {
+ public:
+  ObserverPair(Observer& outer, Observer& inner) : outer_(outer), inner_(inner) {}
+
+  void step_begins() override {
+    outer_.step_begins();
+    inner_.step_begins();
+  }
+  void operation_begins(int operation, int micro_step) override {
+    outer_.operation_begins(operation, micro_step);
+    inner_.operation_begins(operation, micro_step);
+  }
+  void operation_ends(int operation, int micro_step) override {
+    inner_.operation_ends(operation, micro_step);
+    outer_.operation_ends(operation, micro_step);
+  }
+  void step_ends() override {
+    inner_.step_ends();
+    outer_.step_ends();
+  }
+
+ private:
+  Observer& outer_;
+  Observer& inner_;
 };
 
 }  // namespace stepscope

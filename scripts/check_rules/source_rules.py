@@ -30,6 +30,7 @@ PLACES = [
     (r"cupti", "profiles/capture/*", "CUPTI is known to profiles/capture alone"),
     (r"nvtx3/", "profiles/ranges.*", "NVTX is known to profiles/ranges alone"),
     (r"(cudnn|cublas)", "model/cuda/* model/operations/*/*_cuda.cu", "cuDNN and cuBLASLt belong to model/cuda and *_cuda.cu"),
+    (r"zlib\.h", "profiles/perfetto.*", "only traces are compressed"),
     (r"CLI/", "harness/*", "the command line is the harness's"),
 ]
 

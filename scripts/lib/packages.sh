@@ -7,10 +7,10 @@
 
 packages_for() {
   case $1 in
-    build) echo g++ cmake ninja-build libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev ;;
+    build) echo g++ cmake ninja-build libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev zlib1g-dev ;;
     report) echo python3 python3-matplotlib python3-jinja2 ;;
     text) echo bible-kjv ;;
-    pip) echo python3-pip ;; # only where bible-kjv is not to be had
+    pip) echo python3-pip ;; # only for what no package of the release has: NVTX's headers, a text where bible-kjv is lacking
     tests) echo libgtest-dev libgmock-dev python3 ;;
     benchmarks) echo libbenchmark-dev ;;
     format) echo clang-format-14 shellcheck ;; # 14: another version formats differently
@@ -94,4 +94,21 @@ get_packages() { # get_packages PURPOSE... [--wish PURPOSE...]
   fi
   missing=$(missing_packages "${needed[@]}" | xargs) # apt can end with status 0 and have installed nothing
   [ -z "$missing" ] || fail 3 "apt-get did not install $missing; build/packages.log holds what it said"
+}
+
+# NVTX's headers (148 kB, Apache-2.0 with LLVM exception) into build/nvtx, where cmake looks for them: no Debian or Ubuntu
+# package of their own archives has them. A CUDA toolkit has its own. Without them the build leaves the ranges out and says so.
+get_nvtx() {
+  local folder status=0
+  [ "${STEPSCOPE_PACKAGES:-}" != no ] || return 0
+  if [ -e build/nvtx/nvtx3/nvToolsExtPayload.h ] || [ -e /usr/local/cuda/include/nvtx3/nvToolsExtPayload.h ]; then return 0; fi
+  mkdir -p build
+  folder=$(mktemp -d build/nvtx.XXXXXX)
+  {
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 10 --dest "$folder" nvidia-nvtx==13.0.85 &&
+      python3 -m zipfile -e "$folder"/nvidia_nvtx-*.whl "$folder/wheel" &&
+      rm -rf build/nvtx && mv "$folder"/wheel/nvidia/*/include build/nvtx
+  } >build/nvtx.log 2>&1 || status=$?
+  rm -rf "$folder"
+  [ $status -eq 0 ] || echo "   NVTX's headers could not be had from PyPI (build/nvtx.log): built without ranges for Nsight Systems"
 }

@@ -7,6 +7,7 @@
 #include "reports/run_folder.h"
 #include "tests/support/program_run.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/trace_file.h"
 
 namespace stepscope {
 namespace {
@@ -64,6 +65,16 @@ TEST_F(RunTest, four_cells_are_measured_verified_and_reported) {
       for (const double ns : visit.step_time_ns) steps_ns += ns;
       EXPECT_LE(spans_ns, steps_ns);  // the batch is filled outside the observed step
       EXPECT_GE(spans_ns, 0.5 * steps_ns);
+      const auto sums = testing::operation_sums(testing::read_trace(folder / "run" / "cells" / r.id / "trace.json.gz"));
+      EXPECT_EQ(sums.size() + 1, visit.spans.size());  // gaps are a row of the visit
+      for (const SpanSum& span : visit.spans) {
+        const auto sum = sums.find({span.phase, span.site, span.operation});
+        if (span.phase == "between") continue;
+        ASSERT_NE(sum, sums.end());
+        EXPECT_EQ(static_cast<double>(sum->second.time_ns), span.time_ns);  // one profiled step
+        EXPECT_EQ(sum->second.flops, span.flops);
+        EXPECT_EQ(sum->second.bytes, span.bytes);
+      }
     }
   }
   EXPECT_GE(learned, 2);

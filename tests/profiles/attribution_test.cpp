@@ -76,5 +76,19 @@ TEST(Ledger, categories_sum_to_states_and_arena) {
   }
 }
 
+TEST(Ledger, categories_sum_at_every_operation) {
+  const Program p = testing::step_of({"tiny", "bf16", std::string("every-2"), 2});
+  const MemoryPlan plan = plan_memory(p);
+  const std::vector<std::int64_t> timeline = plan.timeline(p);
+  for (int i = -1; i < static_cast<int>(p.operations.size()); ++i) {
+    std::int64_t sum = 0;
+    const BytesByCategory categories = bytes_by_category(p, plan, i);
+    for (const auto& [category, bytes] : categories) sum += bytes;
+    EXPECT_EQ(sum, state_bytes(p).total() + plan.arena_bytes);
+    EXPECT_EQ(categories.back().first, "idle arena");
+    EXPECT_EQ(plan.arena_bytes - categories.back().second, i < 0 ? 0 : timeline[static_cast<std::size_t>(i)]) << i;
+  }
+}
+
 }  // namespace
 }  // namespace stepscope

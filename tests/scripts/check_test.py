@@ -82,6 +82,7 @@ class Check(unittest.TestCase):
                                   ("cupti.h", "profiles/capture/x.cpp", "profiles/x.cpp"),
                                   ("nvtx3/nvtx3.hpp", "profiles/ranges.cpp", "model/execution/x.cpp"),
                                   ("cublasLt.h", "model/operations/relu/relu_cuda.cu", "model/operations/relu/relu_cpu.cpp"),
+                                  ("zlib.h", "profiles/perfetto.cpp", "reports/writers.cpp"),
                                   ("CLI/CLI.hpp", "harness/main.cpp", "reports/x.cpp")]:
             with self.subTest(header):
                 self.holds("places", good, f"#include <{header}>\n")

@@ -19,8 +19,10 @@ std::string text_of(const fs::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-pid_t start(const std::vector<std::string>& arguments, const fs::path& out, const fs::path& error) {
-  const std::string program = STEPSCOPE_BINARY_DIR "/stepscope";
+const std::string stepscope_program = STEPSCOPE_BINARY_DIR "/stepscope";
+
+pid_t start(const std::string& program, const std::vector<std::string>& arguments, const fs::path& out,
+            const fs::path& error) {
   std::vector<std::string> words{program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
@@ -45,14 +47,18 @@ int wait_for(pid_t process) {
 }
 
 pid_t start_program(const std::vector<std::string>& arguments, const fs::path& log) {
-  return start(arguments, log, log);
+  return start(stepscope_program, arguments, log, log);
 }
 
 ProgramRun run_program(const std::vector<std::string>& arguments) {
+  return run_executable(stepscope_program, arguments);
+}
+
+ProgramRun run_executable(const fs::path& file, const std::vector<std::string>& arguments) {
   std::string pattern = (fs::temp_directory_path() / "stepscope-said-XXXXXX").string();
   const fs::path folder = mkdtemp(pattern.data());
   ProgramRun run;
-  run.status = wait_for(start(arguments, folder / "out", folder / "error"));
+  run.status = wait_for(start(file, arguments, folder / "out", folder / "error"));
   run.out = text_of(folder / "out");
   run.error = text_of(folder / "error");
   fs::remove_all(folder);

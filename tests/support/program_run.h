@@ -16,6 +16,7 @@ struct ProgramRun {
 };
 
 ProgramRun run_program(const std::vector<std::string>& arguments);
+ProgramRun run_executable(const std::filesystem::path& file, const std::vector<std::string>& arguments);
 
 // In a process group of its own; what it says goes to `log`.
 pid_t start_program(const std::vector<std::string>& arguments, const std::filesystem::path& log);
