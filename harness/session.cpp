@@ -1,7 +1,11 @@
 #include "harness/session.h"
 
+#include <fmt/format.h>
+
 #include "harness/planned.h"
 #include "model/base/error.h"
+#include "model/base/file.h"
+#include "model/base/hash.h"
 
 namespace stepscope {
 
@@ -22,7 +26,7 @@ std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell) {
                                      .vocabulary = c.model.vocabulary,
                                      .seed = c.training.seed});
   } catch (const UsageError& error) {
-    throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
+    throw UsageError(cell.given ? located(error.what(), *cell.given, "source") : error.what());
   }
 }
 
@@ -30,6 +34,17 @@ std::string mask_file_of(const ModelSettings& model) {
   for (const std::string& mask : model.mask)
     if (mask.starts_with("custom:")) return mask.substr(7);
   return "";
+}
+
+std::string file_hashes(const Configuration& configuration) {
+  std::string text;
+  const auto add_file = [&](const char* key, const std::string& path) {
+    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of(read_file(path))));
+  };
+  const std::string& source = configuration.data.source;
+  add_file("data.text_hash", source.starts_with("text:") ? source.substr(5) : "");
+  add_file("model.mask_hash", mask_file_of(configuration.model));
+  return text;
 }
 
 Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOptions& options) : cell_(cell) {
