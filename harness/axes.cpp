@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <utility>
 
+#include "harness/printable.h"
 #include "model/base/error.h"
+#include "model/base/file.h"
 #include "model/base/nearest.h"
 #include "model/training/optimizer.h"
 
@@ -41,18 +43,36 @@ void check_technique(const Assignment& assignment) {
   }
 }
 
+[[noreturn]] void refuse_type(const Assignment& assignment) {
+  static constexpr const char* types[] = {"true or false", "a whole number", "a number with a point", "text", "a list"};
+  throw UsageError(fmt::format("{}: {} = {}: {}, not {}", assignment.where, assignment.key,
+                               printable(shortened(as_toml(assignment.value))), assignment.field->right,
+                               types[assignment.value.index()]));
+}
+
+// Texts go into messages, file names and JSON.
+void check_printable(const Assignment& assignment) {
+  const auto check = [&](const std::string& text) {
+    if (!is_printable(text)) refuse(assignment, "UTF-8 without control characters is needed");
+  };
+  if (const auto* text = std::get_if<std::string>(&assignment.value)) check(*text);
+  if (const auto* list = std::get_if<std::vector<std::string>>(&assignment.value))
+    std::for_each(list->begin(), list->end(), check);
+}
+
 // The value as the field's type has it, or a refusal.
 Choice converted(const Assignment& assignment) {
   const Field& field = *assignment.field;
   const Choice& value = assignment.value;
+  check_printable(assignment);
   switch (field.type) {
     case Type::whole:
-      if (!std::holds_alternative<std::int64_t>(value)) refuse(assignment, field.right);
+      if (!std::holds_alternative<std::int64_t>(value)) refuse_type(assignment);
       check_number(assignment, static_cast<double>(std::get<std::int64_t>(value)));
       return value;
     case Type::number: {
       const std::int64_t* integer = std::get_if<std::int64_t>(&value);
-      if (integer == nullptr && !std::holds_alternative<double>(value)) refuse(assignment, field.right);
+      if (integer == nullptr && !std::holds_alternative<double>(value)) refuse_type(assignment);
       const double number = integer != nullptr ? static_cast<double>(*integer) : std::get<double>(value);
       check_number(assignment, number);
       return number;
@@ -61,12 +81,12 @@ Choice converted(const Assignment& assignment) {
       if (!std::holds_alternative<bool>(value)) refuse(assignment, field.right);
       return value;
     case Type::text:
-      if (!std::holds_alternative<std::string>(value)) refuse(assignment, field.right);
+      if (!std::holds_alternative<std::string>(value)) refuse_type(assignment);
       check_text(assignment);
       return value;
     case Type::list:
       if (const auto* one = std::get_if<std::string>(&value)) return std::vector<std::string>{*one};
-      if (!std::holds_alternative<std::vector<std::string>>(value)) refuse(assignment, field.right);
+      if (!std::holds_alternative<std::vector<std::string>>(value)) refuse_type(assignment);
       return value;
     case Type::choice: {
       const auto* list = std::get_if<std::vector<std::string>>(&value);
@@ -109,8 +129,8 @@ void check_model(Configuration& configuration, const Assignments& given) {
     if (mask == "causal" || mask == "padding") continue;
     const bool custom = mask.starts_with("custom:") && mask.size() > 7;
     if (!custom) refuse_rule(configuration, given, {"mask"}, field_named("mask", "").right);
-    if (!std::filesystem::is_regular_file(mask.substr(7)))
-      refuse_rule(configuration, given, {"mask"}, "there is no file " + mask.substr(7));
+    if (const std::string why = what_hinders_reading(mask.substr(7)); !why.empty())
+      refuse_rule(configuration, given, {"mask"}, mask.substr(7) + ": " + why);
   }
 }
 
@@ -126,10 +146,9 @@ void check_data(const Configuration& configuration, const Assignments& given) {
   if (path.empty()) refuse_rule(configuration, given, {"source"}, field_named("source", "").right);
   if (!is_text && configuration.data.rows == "lines")
     refuse_rule(configuration, given, {"rows"}, "lines need a text: source = \"text:PATH\"");
+  if (const std::string why = what_hinders_reading(path); !why.empty())
+    refuse_rule(configuration, given, {"source"}, why);
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) refuse_rule(configuration, given, {"source"}, "there is no such file");
-  if (!std::filesystem::is_regular_file(path, error))
-    refuse_rule(configuration, given, {"source"}, "is a folder, a file is needed");
   if (std::filesystem::file_size(path, error) == 0)
     refuse_rule(configuration, given, {"source"}, "the file is empty, tokens are needed");
   if (is_text && configuration.model.vocabulary < 256)
@@ -161,7 +180,7 @@ void check_training(Configuration& configuration, const Assignments& given) {
 
 }  // namespace
 
-const Field& field_named(std::string_view name, const std::string& where) {
+const Field& field_named(std::string_view name, const std::string& where, std::string_view written) {
   const std::size_t dot = name.find('.');
   const std::string_view bare = dot == std::string_view::npos ? name : name.substr(dot + 1);
   const std::string_view section = dot == std::string_view::npos ? "" : name.substr(0, dot);
@@ -178,12 +197,12 @@ const Field& field_named(std::string_view name, const std::string& where) {
     hint = fmt::format("it belongs to [{}]", field_named(near, where).section);
   else if (!near.empty())
     hint = fmt::format("the nearest field is {}", near);
-  throw UsageError(fmt::format("{}: {}: there is no such field; {}", where, name, hint));
+  throw UsageError(fmt::format("{}: {}: there is no such field; {}", where, written.empty() ? name : written, hint));
 }
 
 void refuse(const Assignment& assignment, std::string_view right) {
-  throw UsageError(
-      fmt::format("{}: {} = {}: {}", assignment.where, assignment.key, to_string(assignment.value), right));
+  throw UsageError(fmt::format("{}: {} = {}: {}", assignment.where, assignment.key,
+                               printable(shortened(to_string(assignment.value))), right));
 }
 
 void assign(Assignments& assignments, Assignment assignment) {
@@ -191,14 +210,16 @@ void assign(Assignments& assignments, Assignment assignment) {
   assignments[assignment.field->name] = std::move(assignment);
 }
 
-std::string located(const std::string& message, const Assignments& given) {
+std::string located(const std::string& message, const Assignments& given, const std::string& otherwise) {
   const std::size_t equals = message.find(" = ");
   std::string name = message.substr(0, equals == std::string::npos ? 0 : equals);
   if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) name = name.substr(dot + 1);
   const auto found = given.find(name);
   if (found == given.end()) {
-    const auto preset = given.find("preset");
-    return preset == given.end() ? message : fmt::format("{}: {}", preset->second.where, message);
+    for (const std::string& field : {otherwise, std::string("preset")})
+      if (const auto there = given.find(field); there != given.end())
+        return fmt::format("{}: {}", there->second.where, message);
+    return message;
   }
   return fmt::format("{}: {}{}", found->second.where, found->second.key, message.substr(equals));
 }

@@ -55,7 +55,8 @@ struct Field {
 
 [[nodiscard]] std::span<const Field> fields();
 // `name` bare or section.name; [techniques] may also be called by `matrix.`. Unknown ones are refused with the nearest name.
-[[nodiscard]] const Field& field_named(std::string_view name, const std::string& where);
+// `written`: the name as the message shows it, where it is not `name`.
+[[nodiscard]] const Field& field_named(std::string_view name, const std::string& where, std::string_view written = "");
 
 // A value as it was given, and where: for errors.
 struct Assignment {
@@ -74,8 +75,9 @@ void assign(Assignments& assignments, Assignment assignment);
 // Defaults, then the preset, then what was given; derived fields follow; every rule between fields is checked.
 [[nodiscard]] Configuration resolve(const Assignments& given);
 
-// An error of a lower layer "[section.]NAME = VALUE: ..." gets the place where NAME was given.
-[[nodiscard]] std::string located(const std::string& message, const Assignments& given);
+// An error of a lower layer "[section.]NAME = VALUE: ..." gets the place where NAME was given; another one that of `otherwise`.
+[[nodiscard]] std::string located(const std::string& message, const Assignments& given,
+                                  const std::string& otherwise = "preset");
 
 [[nodiscard]] StepRecipe recipe_of(const Configuration& configuration);
 

@@ -54,6 +54,10 @@ Field number(std::string section, Settings Configuration::*settings, std::string
   return field;
 }
 
+std::string must_be(const std::vector<std::string>& allowed) {
+  return fmt::format("must be {}{}", allowed.size() > 1 ? "one of " : "", fmt::join(allowed, ", "));
+}
+
 template <class Settings>
 Field flag(std::string section, Settings Configuration::*settings, std::string name, bool Settings::*part,
            std::string help) {
@@ -66,7 +70,7 @@ template <class Settings>
 Field text(std::string section, Settings Configuration::*settings, std::string name, std::string Settings::*part,
            std::vector<std::string> allowed, std::string help) {
   Field field = member(std::move(section), settings, std::move(name), part, Type::text, std::move(help));
-  field.right = fmt::format("{}", fmt::join(allowed, " or "));
+  field.right = must_be(allowed);
   field.allowed = std::move(allowed);
   return field;
 }
@@ -88,7 +92,7 @@ void apply_preset(Configuration& configuration, const Choice& choice) {
 Field preset_field() {
   Field field{.section = "model", .name = "preset", .type = Type::text, .help = "what the other fields start from"};
   for (const Preset& preset : presets()) field.allowed.emplace_back(preset.name);
-  field.right = fmt::format("{}", fmt::join(field.allowed, ", "));
+  field.right = must_be(field.allowed);
   field.get = [](const Configuration& c) -> Choice { return c.preset; };
   field.set = apply_preset;
   return field;

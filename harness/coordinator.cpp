@@ -144,9 +144,19 @@ std::string Coordinator::fingerprint() const {
   return hexadecimal(hash.value());
 }
 
+std::string Coordinator::data_fingerprint() const {
+  Hash hash;
+  std::set<std::string> seen;  // cells share files
+  for (const MatrixCell& cell : request_.matrix.cells)
+    if (seen.insert(cell.configuration.data.source + '\n' + mask_file_of(cell.configuration.model)).second)
+      hash.add(file_hashes(cell.configuration));
+  return hexadecimal(hash.value());
+}
+
 void Coordinator::open_run() {
   environment_ = environment_of(request_.machine, request_.command);
   environment_["matrix_hash"] = fingerprint();
+  environment_["data_hash"] = data_fingerprint();
   const std::optional<Calibration>& calibration = request_.calibration.calibration;
   environment_["calibration"] =
       calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
@@ -177,15 +187,7 @@ void Coordinator::open_run() {
 // Times of another program, processor or matrix do not belong into one report.
 void Coordinator::resume_run(const fs::path& environment_file) {
   const auto there = nlohmann::ordered_json::parse(read_file(environment_file), nullptr, false);
-  if (!there.is_object() || !there.contains("schema") || there["schema"] != environment_schema)
-    throw UsageError(fmt::format("{}: schema is not {}; name a new folder with --out", environment_file.string(),
-                                 environment_schema));
-  for (const char* key : {"program_hash", "matrix_hash", "processor", "threads"}) {
-    if (there.contains(key) && there[key] == environment_[key]) continue;
-    throw UsageError(fmt::format(
-        "{}: {} = {}, but this run has {}; name a new folder with --out, or go on with the same one",
-        environment_file.string(), key, there.contains(key) ? there[key].dump() : "nothing", environment_[key].dump()));
-  }
+  require_same_run(there, environment_, environment_file);
   if (there.contains("time")) environment_["time"] = there["time"];
   progress_.say(fmt::format("resuming {}", request_.out.string()));
 }
@@ -200,9 +202,12 @@ void Coordinator::read_visits(Entry& entry) {
   }
 }
 
-bool Coordinator::is_made(const Entry& entry, VisitKind kind, int round) {
+// Numerics lie in a file of their own, which the first timed visit writes: without it that visit is made again.
+bool Coordinator::is_made(const Entry& entry, VisitKind kind, int round) const {
   const auto found = entry.visits.find(number_of(kind, round));
-  return found != entry.visits.end() && stands(found->second);
+  if (found == entry.visits.end() || !stands(found->second)) return false;
+  const bool wrote_numerics = kind == VisitKind::timed && round == 1 && !found->second.numerics.gradients.empty();
+  return !wrote_numerics || fs::exists(folder(entry) / "numerics.safetensors");
 }
 
 std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) const {
@@ -329,8 +334,9 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
         .count();
   };
   const std::int64_t started = now();
-  Worker worker({"worker", cell_file.string(), file.string(), "--kind", std::string(name_of(due.kind)), "--round",
-                 std::to_string(due.round), "--threads", std::to_string(request_.machine.threads)},
+  Worker worker({"worker", fs::absolute(cell_file).string(), fs::absolute(file).string(), "--kind",
+                 std::string(name_of(due.kind)), "--round", std::to_string(due.round), "--threads",
+                 std::to_string(request_.machine.threads)},
                 folder(*due.entry) / "log.txt");
   const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
   const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);
@@ -405,11 +411,10 @@ void Coordinator::save_environment() {
   environment_["rounds"] = rounds_;
   if (request_.time_limit_seconds > 0) environment_["time_limit_seconds"] = request_.time_limit_seconds;
   environment_["notes"] = notes_;
-  try {
-    write_atomically(request_.out / "environment.json", environment_.dump(2) + "\n");
-  } catch (const MachineError& error) {
-    throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), error.what()));
-  }
+  const fs::path file = request_.out / "environment.json";
+  if (const std::string why = what_hinders_writing(file); !why.empty())
+    throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), why));
+  write_atomically(file, environment_.dump(2) + "\n");
 }
 
 }  // namespace stepscope

@@ -74,7 +74,7 @@ class Coordinator {
   [[nodiscard]] Visit measured(const Due& due, const std::filesystem::path& file);
   void save(Entry& entry);
   [[nodiscard]] static std::vector<Visit> visits_of(const Entry& entry);
-  [[nodiscard]] static bool is_made(const Entry& entry, VisitKind kind, int round);
+  [[nodiscard]] bool is_made(const Entry& entry, VisitKind kind, int round) const;
   [[nodiscard]] Record verified_against_reference(const Entry& entry) const;
   void note(std::string text);
   void save_environment();
@@ -82,7 +82,8 @@ class Coordinator {
     return request_.out / "cells" / entry.cell.id;
   }
   [[nodiscard]] bool runs(const Entry& entry) const { return entry.planned.outcome == Outcome::planned; }
-  [[nodiscard]] std::string fingerprint() const;  // of all that decides what is measured
+  [[nodiscard]] std::string fingerprint() const;  // of all fields that decide what is measured
+  [[nodiscard]] std::string data_fingerprint() const;  // of the bytes of texts and masks
 
   RunRequest request_;
   std::vector<Entry> entries_;

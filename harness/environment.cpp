@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <utility>
 
+#include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
 #include "model/cpu/machine.h"
@@ -69,6 +71,28 @@ nlohmann::ordered_json environment_of(const Machine& machine, const std::string&
           {"program_hash", program_hash()},
           {"compiler", fmt::format("g++ {}, -march={}", __VERSION__, STEPSCOPE_MARCH)},
           {"onednn", onednn_version()}};
+}
+
+void require_same_run(const nlohmann::ordered_json& there, const nlohmann::ordered_json& here,
+                      const std::filesystem::path& file) {
+  if (!there.is_object() || !there.contains("schema") || there["schema"] != environment_schema)
+    throw UsageError(
+        fmt::format("{}: schema is not {}; name a new folder with --out", file.string(), environment_schema));
+  const auto value_of = [](const nlohmann::ordered_json& json, const char* key) {
+    return json.contains(key) ? json[key].dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) : "nothing";
+  };
+  const auto differing = [&](const char* key) {
+    return fmt::format("{} {}, and this is {}", key, value_of(there, key), value_of(here, key));
+  };
+  const std::pair<const char*, std::string> same[] = {{"program_hash", "another build of the program"},
+                                                      {"matrix_hash", "another matrix"},
+                                                      {"data_hash", "another text or mask, by its bytes"},
+                                                      {"processor", differing("processor")},
+                                                      {"threads", differing("threads")}};
+  for (const auto& [key, what] : same)
+    if (!there.contains(key) || there[key] != here[key])
+      throw UsageError(fmt::format("{}: {} holds a run of {}; name a new folder with --out", file.string(),
+                                   file.parent_path().string(), what));
 }
 
 }  // namespace stepscope

@@ -59,7 +59,8 @@ class Reader {
   Reader(std::string file, const Assignments& overrides) : overrides_(overrides) { matrix_.file = std::move(file); }
 
   Matrix read() {
-    matrix_.text = read_file(matrix_.file);
+    constexpr std::uint64_t largest_file_bytes = 16 << 20;
+    matrix_.text = read_file(matrix_.file, largest_file_bytes);
     parse();
     read_sections();
     read_axes();
@@ -129,9 +130,10 @@ class Reader {
   void read_table(const toml::table& table, const std::string& section, const std::string& lookup,
                   Assignments& into) const {
     for (const auto& [key, node] : table) {
+      if (section == "measure" && key.str() == "learning") continue;  // no field: read_learning
       const std::string name = section + "." + std::string(key.str());
-      const Field& field =
-          field_named(lookup.empty() ? std::string(key.str()) : lookup + "." + std::string(key.str()), place(node));
+      const Field& field = field_named(lookup.empty() ? std::string(key.str()) : lookup + "." + std::string(key.str()),
+                                       place(node), name);
       if (lookup.empty() && field.section == "measure")
         refuse_node(node, name, "it is of the whole run: give it in [measure]");
       assign(into, assignment_of(field, node, name));
@@ -143,10 +145,8 @@ class Reader {
       if (const toml::table* found = table(section)) read_table(*found, section, section, base_);
     const toml::table* measure = table("measure");
     if (measure == nullptr) return;
-    toml::table rest = *measure;
     if (const toml::node* learning = measure->get("learning")) read_learning(*learning);
-    rest.erase("learning");
-    read_table(rest, "measure", "measure", base_);
+    read_table(*measure, "measure", "measure", base_);
   }
 
   void read_learning(const toml::node& node) {
@@ -155,7 +155,7 @@ class Reader {
     if (list == nullptr) refuse_node(node, "measure.learning", right);
     for (const toml::node& element : *list) {
       if (!element.is_table()) refuse_node(node, "measure.learning", right);
-      matrix_.learning.push_back(match_of(*element.as_table(), "learning"));
+      matrix_.learning.push_back(match_of(*element.as_table(), "measure.learning"));
     }
   }
 
@@ -168,10 +168,9 @@ class Reader {
   void read_axes() {
     const toml::table* found = table("matrix");
     if (found == nullptr) return;
-    std::int64_t count = 1;
     for (const auto& [key, node] : *found) {
       const std::string name = "matrix." + std::string(key.str());
-      const Field& field = field_named(std::string(key.str()), place(node));
+      const Field& field = field_named(std::string(key.str()), place(node), name);
       if (field.section == "measure") refuse_node(node, name, "it is of the whole run: give it in [measure]");
       Axis axis{&field, {}};
       const toml::array* list = node.as_array();
@@ -179,16 +178,18 @@ class Reader {
       if (list != nullptr && list->empty()) refuse_node(node, name, "at least one value is needed");
       for (std::size_t i = 0; list != nullptr && i < list->size(); ++i)
         axis.values.push_back(checked(field, *list->get(i), name));
-      count *= static_cast<std::int64_t>(axis.values.size());
-      if (count > largest_matrix) {
-        throw UsageError(
-            fmt::format("{}: matrix: {} cells or more: at most {} in one file; leave values out or split it",
-                        place(*found), count, largest_matrix));
-      }
+      products_ *= static_cast<std::int64_t>(axis.values.size());
+      check_size(products_, *found, "matrix");
       axes_.push_back(std::move(axis));
     }
     // toml tables are sorted by name; the table of fields has the order in which people think.
     std::sort(axes_.begin(), axes_.end(), [](const Axis& a, const Axis& b) { return a.field < b.field; });
+  }
+
+  void check_size(std::int64_t cells, const toml::node& node, const char* section) const {
+    if (cells > largest_matrix)
+      throw UsageError(fmt::format("{}: {}: {} cells or more: at most {} in one file; leave some out or split it",
+                                   place(node), section, cells, largest_matrix));
   }
 
   Assignment checked(const Field& field, const toml::node& node, const std::string& key) const {
@@ -198,7 +199,9 @@ class Reader {
   }
 
   void read_single_cells() {
-    for (const toml::table* cell : tables("cell")) {
+    const std::vector<const toml::table*> cells = tables("cell");
+    if (!cells.empty()) check_size((axes_.empty() ? 0 : products_) + std::ssize(cells), *cells.back(), "cell");
+    for (const toml::table* cell : cells) {
       Assignments given = base_;
       read_table(*cell, "cell", "", given);
       singles_.push_back(std::move(given));
@@ -256,6 +259,7 @@ class Reader {
   toml::table document_;
   Assignments base_;
   std::vector<Axis> axes_;
+  std::int64_t products_ = 1;  // cells that the axes make
   std::vector<Assignments> singles_;
   std::set<std::string> ids_;
 };

@@ -60,9 +60,14 @@ std::int64_t limit_of(const Machine& machine, const PlanOptions& options) {
 
 Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
   const Configuration& c = cell.configuration;
+  Shape mask;
   try {
-    const std::string file = mask_file_of(c.model);
-    return build_step(c.model, c.training, recipe_of(c), machine, file.empty() ? Shape{} : read_mask_file(file).shape);
+    if (const std::string file = mask_file_of(c.model); !file.empty()) mask = read_mask_file(file).shape;
+  } catch (const UsageError& error) {
+    throw UsageError(cell.given ? located(error.what(), *cell.given, "mask") : error.what());
+  }
+  try {
+    return build_step(c.model, c.training, recipe_of(c), machine, mask);
   } catch (const UsageError& error) {
     throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
   }
@@ -102,6 +107,12 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
                     format_bytes(static_cast<double>(limit)));
   }
   return planned;
+}
+
+void require_fit(const MatrixCell& cell, const Machine& machine) {
+  const Record plan = plan_cell(cell, machine, {}).record;
+  if (plan.outcome == Outcome::does_not_fit)
+    throw UsageError(fmt::format("{} does not fit: {}; stepscope plan shows what needs less", plan.id, plan.reason));
 }
 
 nlohmann::ordered_json axes_of(const Configuration& configuration) {

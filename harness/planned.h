@@ -32,6 +32,9 @@ struct PlannedCell {
 };
 [[nodiscard]] PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options);
 
+// Before anything is allocated: UsageError where the machine's memory is too small for the cell.
+void require_fit(const MatrixCell& cell, const Machine& machine);
+
 // {name: value} of every field of the cell, less derived ones that follow from the rest.
 [[nodiscard]] nlohmann::ordered_json axes_of(const Configuration& configuration);
 

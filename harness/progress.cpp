@@ -32,7 +32,7 @@ void Progress::show(const std::string& cell, const Visit& visit, double seconds)
 }
 
 void Progress::say(const std::string& line) const {
-  fmt::print("{}\n", line);
+  std::fputs((line + "\n").c_str(), stdout);  // a run goes on without a reader; its end says that output was lost
   std::fflush(stdout);
   if (!log_.empty()) std::ofstream(log_, std::ios::app) << line << "\n";
 }

@@ -1,11 +1,29 @@
 #include "harness/session.h"
 
+#include <fmt/format.h>
+
 #include "harness/planned.h"
 #include "model/base/error.h"
+#include "model/base/file.h"
+#include "model/base/hash.h"
 
 namespace stepscope {
 
 namespace {
+
+// In parts: files of tokens may be larger than memory.
+std::uint64_t hash_of_file(const std::string& path) {
+  const InputFile file(path);
+  std::vector<std::byte> part(1 << 20);
+  Hash hash;
+  for (std::uint64_t at = 0; at < file.size_bytes(); at += part.size()) {
+    const std::span<std::byte> now =
+        std::span(part).first(std::min<std::uint64_t>(part.size(), file.size_bytes() - at));
+    file.read(at, now);
+    hash.add(std::span<const std::byte>(now));
+  }
+  return hash.value();
+}
 
 Schedule schedule_of(const TrainingSettings& training, std::int64_t steps) {
   return schedule_named(training.schedule, training.learning_rate, training.learning_rate_warmup,
@@ -22,7 +40,7 @@ std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell) {
                                      .vocabulary = c.model.vocabulary,
                                      .seed = c.training.seed});
   } catch (const UsageError& error) {
-    throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
+    throw UsageError(cell.given ? located(error.what(), *cell.given, "source") : error.what());
   }
 }
 
@@ -30,6 +48,16 @@ std::string mask_file_of(const ModelSettings& model) {
   for (const std::string& mask : model.mask)
     if (mask.starts_with("custom:")) return mask.substr(7);
   return "";
+}
+
+std::string file_hashes(const Configuration& configuration) {
+  std::string text;
+  const auto add_file = [&](const char* key, const std::string& path) {
+    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of_file(path)));
+  };
+  add_file("data.text_hash", file_of(configuration.data.source));
+  add_file("model.mask_hash", mask_file_of(configuration.model));
+  return text;
 }
 
 Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOptions& options) : cell_(cell) {

@@ -55,5 +55,7 @@ class Session {
 [[nodiscard]] std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell);
 // "" where the model has no custom mask.
 [[nodiscard]] std::string mask_file_of(const ModelSettings& model);
+// Lines "data.text_hash = ..." of the bytes of the files that decide a cell's numbers beside its fields; "" where there are none.
+[[nodiscard]] std::string file_hashes(const Configuration& configuration);
 
 }  // namespace stepscope

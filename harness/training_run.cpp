@@ -19,7 +19,6 @@
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
-#include "model/base/hash.h"
 #include "model/training/evaluation.h"
 #include "model/training/saved_state.h"
 #include "reports/format.h"
@@ -40,7 +39,9 @@ std::string rows_up_to(const fs::path& file, std::int64_t step) {
   for (std::int64_t line = 0; line <= step; ++line) {
     const std::size_t newline = text.find('\n', end);
     if (newline == std::string::npos)
-      throw UsageError(fmt::format("{}: has {} steps, its saved state {}", file.string(), line - 1, step));
+      throw UsageError(fmt::format("{}: {}, but its saved state is at step {}", file.string(),
+                                   line == 0 ? "is missing or has no rows" : fmt::format("has {} steps", line - 1),
+                                   step));
     end = newline + 1;
   }
   if (!text.starts_with(header))
@@ -48,37 +49,10 @@ std::string rows_up_to(const fs::path& file, std::int64_t step) {
   return text.substr(0, end);
 }
 
-// In parts: files of tokens may be larger than memory.
-std::uint64_t hash_of_file(const std::string& path) {
-  const InputFile file(path);
-  std::vector<std::byte> part(1 << 20);
-  Hash hash;
-  for (std::uint64_t at = 0; at < file.size_bytes(); at += part.size()) {
-    const std::span<std::byte> now =
-        std::span(part).first(std::min<std::uint64_t>(part.size(), file.size_bytes() - at));
-    file.read(at, now);
-    hash.add(std::span<const std::byte>(now));
-  }
-  return hash.value();
-}
-
 // Everything that decides the numbers: the cell, the bytes of its files, and the schedule's length where it has one.
 std::string configuration_text(Configuration configuration) {
   if (configuration.training.schedule != "cosine") configuration.training.steps = 0;
-  std::string text = canonical_text(configuration);
-  const auto add_file = [&](const char* key, const std::string& path) {
-    if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of_file(path)));
-  };
-  add_file("data.text_hash", file_of(configuration.data.source));
-  add_file("model.mask_hash", mask_file_of(configuration.model));
-  return text;
-}
-
-// Before anything is allocated.
-void check_memory(const TrainingRequest& request) {
-  const Record plan = plan_cell(*request.cell, request.machine, {}).record;
-  if (plan.outcome == Outcome::does_not_fit)
-    throw UsageError(fmt::format("{} does not fit: {}; stepscope plan shows what needs less", plan.id, plan.reason));
+  return canonical_text(configuration) + file_hashes(configuration);
 }
 
 class TrainingRun {
@@ -125,11 +99,10 @@ class TrainingRun {
     lock_ = FolderLock(request_.out);
     if (fs::exists(state_file())) return resume();
     rows_ = header;
-    try {
-      write_atomically(request_.out / "cell.toml", to_toml(request_.cell->configuration));
-    } catch (const MachineError& failed) {
-      throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), failed.what()));
-    }
+    const fs::path cell_file = request_.out / "cell.toml";
+    if (const std::string why = what_hinders_writing(cell_file); !why.empty())
+      throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), why));
+    write_atomically(cell_file, to_toml(request_.cell->configuration));
     remove_temporaries(request_.out);  // left by a killed process
   }
 
@@ -202,7 +175,7 @@ class TrainingRun {
 }  // namespace
 
 TrainingEnd train(const TrainingRequest& request, const Say& say) {
-  check_memory(request);
+  require_fit(*request.cell, request.machine);
   return TrainingRun(request, say).run();
 }
 

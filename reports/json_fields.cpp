@@ -1,14 +1,13 @@
 #include "reports/json_fields.h"
 
-#include <fstream>
+#include "model/base/file.h"
 
 namespace stepscope {
 
 nlohmann::ordered_json parse_json_file(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw UsageError(fmt::format("{}: cannot be read", file));
+  const std::string text = read_file(file);
   try {
-    return nlohmann::ordered_json::parse(stream);
+    return nlohmann::ordered_json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {
     throw UsageError(fmt::format("{}: not JSON: byte {}; a file of a run is written whole, so it was changed or cut",
                                  file, error.byte));

@@ -36,6 +36,16 @@ std::vector<Visit> read_visits(const fs::path& folder) {
   return visits;
 }
 
+// `stepscope run` writes it first.
+nlohmann::ordered_json read_environment(const fs::path& file) {
+  constexpr std::string_view schema = "stepscope.environment/1";
+  if (!fs::exists(file))
+    throw UsageError(fmt::format("{}: is missing; a run has one, of schema \"{}\"", file.string(), schema));
+  nlohmann::ordered_json environment = parse_json_file(file.string());
+  require_schema(environment, schema, file.string());
+  return environment;
+}
+
 std::string text_of(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream text;
@@ -75,9 +85,7 @@ MeasuredRun read_run(const fs::path& folder) {
   std::sort(run.cells.begin(), run.cells.end(), [](const Cell& a, const Cell& b) {
     return std::pair(a.record.position, a.record.id) < std::pair(b.record.position, b.record.id);
   });
-  if (fs::exists(folder / "environment.json")) {
-    run.environment = parse_json_file((folder / "environment.json").string());
-  }
+  run.environment = read_environment(folder / "environment.json");
   if (fs::exists(folder / "calibration.json")) run.calibration = read_calibration(folder / "calibration.json");
   run.matrix_text = text_of(folder / "matrix.toml");
   return run;

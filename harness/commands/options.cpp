@@ -23,7 +23,7 @@ Matrix ConfigurationOptions::read(const Assignments& overrides) const {
 
 std::string ConfigurationOptions::as_arguments() const {
   std::vector<std::string> parts;
-  if (!matrix.empty()) parts.push_back(shell_quoted(matrix));
+  if (!matrix.empty()) parts.push_back(shell_quoted(matrix.starts_with('-') ? "./" + matrix : matrix));
   if (!preset.empty()) parts.push_back("--preset " + shell_quoted(preset));
   if (!source.empty()) parts.push_back("--data " + shell_quoted(source));
   for (const std::string& set : sets) parts.push_back("--set " + shell_quoted(set));
@@ -54,16 +54,26 @@ void add_threads_option(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
+CLI::Validator above_zero(const std::string& unit) {
+  const auto check = [unit](const std::string& text) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    return whole && std::isfinite(number) && number > 0 ? "" : fmt::format("{}: {}, above 0", text, unit);
+  };
+  return CLI::Validator(check, "");
+}
+
 std::int64_t parse_bytes(const std::string& text, const std::string& option) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string unit(end, text.data() + text.size());
   static const std::vector<std::pair<std::string, double>> units{
-      {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+      {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}};
   for (const auto& [name, bytes] : units)
     if (error == std::errc{} && unit == name && number > 0 && number * bytes < 0x1p60)
       return std::llround(number * bytes);
-  throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB or GiB, as 24GiB", option, text));
+  throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB", option, text));
 }
 
 std::string shell_quoted(const std::string& text) {

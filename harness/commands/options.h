@@ -27,7 +27,9 @@ void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor; 0 threads: as many as it has
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 
-[[nodiscard]] std::int64_t parse_bytes(const std::string& text, const std::string& option);  // "24GiB" B KiB MiB GiB
+[[nodiscard]] CLI::Validator above_zero(const std::string& unit);  // "seconds": a finite number of them
+[[nodiscard]] std::int64_t parse_bytes(const std::string& text,
+                                       const std::string& option);  // "24GiB"; B KiB MiB GiB KB MB GB
 [[nodiscard]] std::string shell_quoted(const std::string& text);
 
 }  // namespace stepscope

@@ -1,6 +1,9 @@
-// stepscope run: every cell of a matrix, measured.
+// stepscope run: every cell of a matrix, measured. Failed cells are results, and the status is 0; it is 3 where the machine failed
+// (crash, timeout, device error) and not a single cell was measured.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "harness/commands/commands.h"
@@ -23,13 +26,22 @@ struct RunCommand {
 };
 
 std::string command_line(const RunCommand& command) {
+  const char* glue = command.out.starts_with('-') ? "=" : " ";
   std::string line =
-      fmt::format("stepscope run {} --out {}", command.configuration.as_arguments(), shell_quoted(command.out));
+      fmt::format("stepscope run {} --out{}{}", command.configuration.as_arguments(), glue, shell_quoted(command.out));
   if (!command.only.empty()) line += " --only " + command.only;
   if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
   if (command.fast) line += " --fast";
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
+}
+
+bool machine_failed(const std::map<Outcome, int>& outcomes) {
+  const auto any = [&](std::initializer_list<Outcome> of) {
+    return std::any_of(of.begin(), of.end(), [&](Outcome outcome) { return outcomes.contains(outcome); });
+  };
+  return !any({Outcome::ok, Outcome::unverified, Outcome::diverged}) &&
+         any({Outcome::crashed, Outcome::timeout, Outcome::device_error});
 }
 
 void run(const RunCommand& command) {
@@ -56,19 +68,23 @@ void run(const RunCommand& command) {
     outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", count, name_of(outcome));
   fmt::print("cells: {}\n{}\nreport: stepscope report {}\n", outcomes, report_on(read_run(command.out)).sentence,
              shell_quoted(command.out));
+  if (machine_failed(end.outcomes))
+    throw MachineError(fmt::format("no cell was measured ({}); {} has the logs of the workers", outcomes,
+                                   (std::filesystem::path(command.out) / "cells").string()));
 }
 
 }  // namespace
 
 void add_run(CLI::App& app) {
   auto command = std::make_shared<RunCommand>();
-  CLI::App& sub = *app.add_subcommand("run", "measure every cell of a matrix; a killed run resumes");
+  CLI::App& sub = *app.add_subcommand(
+      "run", "measure every cell of a matrix; a killed run resumes; status 3 if no cell could be measured");
   add_configuration_options(sub, command->configuration);
   sub.add_option("--out", command->out, "folder of the run, new or to go on with")->type_name("RUN")->required();
   sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
   sub.add_option("--time-limit", command->time_limit_seconds, "seconds: lowers rounds, then learning steps")
       ->type_name("S")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero("seconds"));
   sub.add_flag("--fast", command->fast, "one round: drift is then not controlled");
   add_threads_option(sub, command->threads);
   sub.callback([command] { run(*command); });

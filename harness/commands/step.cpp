@@ -10,8 +10,10 @@
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/planned.h"
 #include "harness/session.h"
 #include "model/base/error.h"
+#include "model/base/file.h"
 #include "model/training/logits_reader.h"
 #include "profiles/cpu_spans.h"
 #include "profiles/perfetto.h"
@@ -78,9 +80,10 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
 Measured measure(const StepCommand& command, const Machine& machine, Session& session) {
   using Clock = std::chrono::steady_clock;
   Measured measured;
-  LogitsReader logits(session.program(), session.executor());
+  std::optional<LogitsReader> logits;  // as large as all of the batch's: only where they are kept
+  if (!command.save.empty()) logits.emplace(session.program(), session.executor());
   CpuSpans spans(session.program(), 1);
-  ObserverPair both(logits, spans);
+  std::optional<ObserverPair> both;
   if (command.json) {  // before the steps, because states are restored only as they were
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
@@ -89,17 +92,19 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
   }
   for (std::int64_t i = 0; i < command.steps; ++i) {
     const bool last = i + 1 == command.steps;
-    if (last && !command.trace.empty())
-      session.observe(command.save.empty() ? static_cast<Observer*>(&spans) : &both);
-    else if (last && !command.save.empty())
-      session.observe(&logits);
+    if (last && !command.trace.empty() && logits)
+      session.observe(&both.emplace(*logits, spans));
+    else if (last && !command.trace.empty())
+      session.observe(&spans);
+    else if (last && logits)
+      session.observe(&*logits);
     const Clock::time_point begin = Clock::now();
     measured.loss = session.trainer().step().loss;
     if (i > 0) measured.step_ns.push_back(std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
   }
   session.observe(nullptr);
   measured.gradient_norm = gradient_norm(session.program(), session.executor());
-  if (!command.save.empty()) save(command, session, session.executor(), logits, measured.loss);
+  if (logits) save(command, session, session.executor(), *logits, measured.loss);
   if (!command.trace.empty())
     write_trace(command.trace, session.program(), session.plan().plan, spans.trace(),
                 {.cell = cell_id(session.configuration()),
@@ -176,10 +181,13 @@ MatrixCell chosen_cell(const StepCommand& command, const BatchFile* batch) {
 }
 
 void step(const StepCommand& command) {
+  if (const std::string why = what_hinders_writing(command.save); !command.save.empty() && !why.empty())
+    throw UsageError(fmt::format("--save {}: cannot be written: {}", command.save, why));
   std::optional<BatchFile> batch;
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const Machine machine = machine_of(command.threads);
+  require_fit(cell, machine);
   Session session(cell, machine, {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
   print_result(command, session, measure(command, machine, session));

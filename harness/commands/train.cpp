@@ -99,10 +99,10 @@ void add_train(CLI::App& app) {
   sub.add_option("--out", command->out, "folder of the training, new or to go on with")->type_name("DIR")->required();
   sub.add_option("--save-every", command->save_every, "steps between saved states; default: a tenth of all")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero("steps"));
   sub.add_option("--validate-every", command->validate_every, "steps between validations; default: a tenth of all")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero("steps"));
   add_sampling_options(sub, *command);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);

@@ -47,10 +47,19 @@ Threads::Threads(int count) : count_(count) {
   spins_ = static_cast<unsigned>(count) > std::thread::hardware_concurrency() ? 0 : spins_of_tens_of_microseconds;
   use_one_openmp_thread();
   pool_.reserve(static_cast<std::size_t>(count - 1));
-  for (int slot = 1; slot < count; ++slot) pool_.emplace_back([this, slot] { serve(slot); });
+  try {
+    for (int slot = 1; slot < count; ++slot) pool_.emplace_back([this, slot] { serve(slot); });
+  } catch (const std::exception& error) {  // no memory for a stack, or a limit on threads
+    const std::size_t started = pool_.size() + 1;
+    stop();
+    throw MachineError("thread " + std::to_string(started + 1) + " of " + std::to_string(count) +
+                       " cannot be started: " + error.what());
+  }
 }
 
-Threads::~Threads() {
+Threads::~Threads() { stop(); }
+
+void Threads::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   region_.fetch_add(1, std::memory_order_release);
   region_.notify_all();

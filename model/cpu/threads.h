@@ -22,7 +22,7 @@ void use_one_openmp_thread();
 
 class Threads {
  public:
-  explicit Threads(int count);  // the caller is one of them; UsageError below 1
+  explicit Threads(int count);  // the caller is one of them; UsageError below 1, MachineError where one does not start
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
@@ -49,6 +49,7 @@ class Threads {
   using Call = void (*)(const void* object, std::int64_t index, int slot);
 
   void run(std::int64_t tasks, Call call, const void* object);
+  void stop();  // and joins them
   void serve(int slot);  // a pool thread's life
   void work_as(int slot);  // runs tasks of the present region until none is left
   void perform(Call call, const void* object, std::int64_t index, int slot);

@@ -27,8 +27,7 @@ std::vector<T> elements(const NamedTensor& tensor) {
   return list;
 }
 
-std::vector<std::int32_t> rows_of(const std::filesystem::path& path, const TensorFile& file, const char* name,
-                                  const Shape& expected) {
+void check_rows(const std::filesystem::path& path, const TensorFile& file, const char* name, const Shape& expected) {
   const NamedTensor* tensor = file.find(name);
   if (tensor == nullptr) refuse(path, fmt::format("{} is missing: int32 [rows, sequence] is needed", name));
   const bool any_shape = expected.rank() == 0 && tensor->shape.rank() == 2 && tensor->shape.elements() > 0;
@@ -36,13 +35,15 @@ std::vector<std::int32_t> rows_of(const std::filesystem::path& path, const Tenso
     refuse(path, fmt::format("{} is {}: int32 {} is needed", name, described(*tensor),
                              expected.rank() == 0 ? "[rows, sequence]" : to_string(expected)));
   }
-  return elements<std::int32_t>(*tensor);
 }
 
-void check_mask(const std::filesystem::path& path, const NamedTensor& mask) {
+void check_mask_type(const std::filesystem::path& path, const NamedTensor& mask) {
   const bool square = mask.shape.rank() == 4 && mask.shape[2] == mask.shape[3] && mask.shape.elements() > 0;
   if (mask.dtype != DType::u8 || !square)
     refuse(path, fmt::format("mask is {}: u8 [rows or 1, heads or 1, S, S] is needed", described(mask)));
+}
+
+void check_mask(const std::filesystem::path& path, const NamedTensor& mask) {
   for (const std::byte b : mask.bytes)
     if (b > std::byte{1}) refuse(path, fmt::format("mask = {}: 1 (visible) or 0 is needed", std::to_integer<int>(b)));
 }
@@ -69,34 +70,62 @@ void check_range(const BatchFile& file, const char* name, const std::vector<std:
   }
 }
 
-void check_weight(const std::filesystem::path& path, const NamedTensor& tensor, const State& state) {
+void check_weight_type(const std::filesystem::path& path, const NamedTensor& tensor, const State& state) {
   if (tensor.dtype != state.type.dtype || tensor.shape != state.type.shape) {
     refuse(path, fmt::format("{} is {}: {}{} is needed", tensor.name, described(tensor), name_of(state.type.dtype),
                              to_string(state.type.shape)));
   }
+}
+
+void check_weight(const std::filesystem::path& path, const NamedTensor& tensor) {
   const std::vector<float> list = elements<float>(tensor);
   const auto bad = std::find_if(list.begin(), list.end(), [](float x) { return !std::isfinite(x); });
   if (bad != list.end())
     refuse(path, fmt::format("{}: element {} is {}: finite numbers are needed", tensor.name, bad - list.begin(), *bad));
 }
 
-}  // namespace
-
-BatchFile read_batch_file(const std::filesystem::path& path) {
-  const TensorFile tensors = read_safetensors(path);
+// Names, types and shapes.
+void check_batch_header(const std::filesystem::path& path, const TensorFile& tensors) {
   for (const NamedTensor& tensor : tensors.tensors) {
     const bool known =
         tensor.name == "tokens" || tensor.name == "targets" || tensor.name == "lengths" || tensor.name == "mask";
     if (!known) refuse(path, fmt::format("{} is not known: a batch has tokens, targets, lengths, mask", tensor.name));
   }
+  check_rows(path, tensors, "tokens", {});
+  const Shape shape = tensors.find("tokens")->shape;
+  check_rows(path, tensors, "targets", shape);
+  if (tensors.find("lengths") != nullptr) check_rows(path, tensors, "lengths", {shape[0]});
+  if (const NamedTensor* mask = tensors.find("mask")) check_mask_type(path, *mask);
+}
+
+void check_weights_header(const std::filesystem::path& path, const TensorFile& file, const Program& program) {
+  for (const NamedTensor& tensor : file.tensors) {
+    const StateId id = program.find_state(tensor.name);
+    if (id.index < 0 || program.state(id).kind != StateKind::parameter)
+      refuse(path, fmt::format("{}: the model has no such parameter", tensor.name));
+  }
+  for (const StateId id : program.states_of(StateKind::parameter)) {
+    const NamedTensor* tensor = file.find(program.state(id).name);
+    if (tensor == nullptr)
+      refuse(path, fmt::format("{} is missing: {} is needed", program.state(id).name,
+                               to_string(program.state(id).type.shape)));
+    check_weight_type(path, *tensor, program.state(id));
+  }
+}
+
+}  // namespace
+
+BatchFile read_batch_file(const std::filesystem::path& path) {
+  const TensorFile tensors =
+      read_safetensors(path, [&](const TensorFile& header) { check_batch_header(path, header); });
   BatchFile file{.path = path.string()};
-  file.batch.tokens = rows_of(path, tensors, "tokens", {});
+  file.batch.tokens = elements<std::int32_t>(*tensors.find("tokens"));
   const Shape shape = tensors.find("tokens")->shape;
   file.rows = shape[0];
   file.sequence = shape[1];
-  file.batch.targets = rows_of(path, tensors, "targets", shape);
-  if (tensors.find("lengths") != nullptr) {
-    file.batch.lengths = rows_of(path, tensors, "lengths", {file.rows});
+  file.batch.targets = elements<std::int32_t>(*tensors.find("targets"));
+  if (const NamedTensor* lengths = tensors.find("lengths")) {
+    file.batch.lengths = elements<std::int32_t>(*lengths);
     apply_lengths(file, file.batch.targets);
   }
   if (const NamedTensor* mask = tensors.find("mask")) {
@@ -110,11 +139,13 @@ BatchFile read_batch_file(const std::filesystem::path& path) {
 }
 
 NamedTensor read_mask_file(const std::filesystem::path& path) {
-  const TensorFile tensors = read_safetensors(path);
-  const NamedTensor* mask = tensors.find("mask");
-  if (mask == nullptr) refuse(path, "mask is missing: u8 [rows or 1, heads or 1, S, S] is needed");
-  check_mask(path, *mask);
-  return *mask;
+  const TensorFile tensors = read_safetensors(path, [&](const TensorFile& header) {
+    const NamedTensor* mask = header.find("mask");
+    if (mask == nullptr) refuse(path, "mask is missing: u8 [rows or 1, heads or 1, S, S] is needed");
+    check_mask_type(path, *mask);
+  });
+  check_mask(path, *tensors.find("mask"));
+  return *tensors.find("mask");
 }
 
 GivenBatch::GivenBatch(const BatchFile& file, std::int64_t vocabulary) : batch_(file.batch), vocabulary_(vocabulary) {
@@ -123,19 +154,9 @@ GivenBatch::GivenBatch(const BatchFile& file, std::int64_t vocabulary) : batch_(
 }
 
 void load_weights(const Program& program, Executor& executor, const std::filesystem::path& path) {
-  const TensorFile file = read_safetensors(path);
-  for (const NamedTensor& tensor : file.tensors) {
-    const StateId id = program.find_state(tensor.name);
-    if (id.index < 0 || program.state(id).kind != StateKind::parameter)
-      refuse(path, fmt::format("{}: the model has no such parameter", tensor.name));
-  }
-  for (const StateId id : program.states_of(StateKind::parameter)) {  // all are checked before one is written
-    const NamedTensor* tensor = file.find(program.state(id).name);
-    if (tensor == nullptr)
-      refuse(path, fmt::format("{} is missing: {} is needed", program.state(id).name,
-                               to_string(program.state(id).type.shape)));
-    check_weight(path, *tensor, program.state(id));
-  }
+  const TensorFile file =
+      read_safetensors(path, [&](const TensorFile& header) { check_weights_header(path, header, program); });
+  for (const NamedTensor& tensor : file.tensors) check_weight(path, tensor);  // all, before one is written
   for (const StateId id : program.states_of(StateKind::parameter))
     executor.write(id, file.find(program.state(id).name)->bytes);
 }

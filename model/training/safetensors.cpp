@@ -1,5 +1,7 @@
 #include "model/training/safetensors.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -48,7 +50,7 @@ class Reader {
  public:
   explicit Reader(const std::filesystem::path& path) : path_(path.string()), file_(path) {}
 
-  TensorFile read() {
+  TensorFile read(const std::function<void(const TensorFile&)>& check) {
     const Json header = read_header();
     TensorFile result;
     std::vector<Entry> entries;
@@ -59,11 +61,12 @@ class Reader {
         entries.push_back(read_entry(name, fields));
     }
     check_offsets(entries);
-    for (Entry& entry : entries) {
-      NamedTensor& tensor =
-          result.tensors.emplace_back(NamedTensor{std::move(entry.name), entry.dtype, entry.shape, {}});
-      tensor.bytes.resize(entry.end - entry.begin);
-      file_.read(data_begin_ + entry.begin, tensor.bytes);
+    for (const Entry& entry : entries) result.tensors.push_back(NamedTensor{entry.name, entry.dtype, entry.shape, {}});
+    if (check) check(result);
+    check_memory();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      result.tensors[i].bytes.resize(entries[i].end - entries[i].begin);
+      file_.read(data_begin_ + entries[i].begin, result.tensors[i].bytes);
     }
     return result;
   }
@@ -200,6 +203,13 @@ class Reader {
     if (expected != available) refuse("has " + std::to_string(available - expected) + " bytes behind its last tensor");
   }
 
+  void check_memory() const {
+    const auto memory =
+        static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (file_.size_bytes() > memory)
+      refuse("has " + std::to_string(file_.size_bytes()) + " bytes, this machine's memory " + std::to_string(memory));
+  }
+
   std::string path_;
   InputFile file_;
   std::uint64_t data_begin_ = 0;
@@ -230,7 +240,9 @@ const NamedTensor* TensorFile::find(std::string_view name) const {
   return found == tensors.end() ? nullptr : &*found;
 }
 
-TensorFile read_safetensors(const std::filesystem::path& path) { return Reader(path).read(); }
+TensorFile read_safetensors(const std::filesystem::path& path, const std::function<void(const TensorFile&)>& check) {
+  return Reader(path).read(check);
+}
 
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const Metadata& metadata) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -35,7 +36,9 @@ struct TensorFile {
   [[nodiscard]] const NamedTensor* find(std::string_view name) const;
 };
 
-[[nodiscard]] TensorFile read_safetensors(const std::filesystem::path& path);
+// `check` sees the file before its tensors' bytes are read, which are empty then: what is refused by name, type or shape costs nothing.
+[[nodiscard]] TensorFile read_safetensors(const std::filesystem::path& path,
+                                          const std::function<void(const TensorFile&)>& check = nullptr);
 
 // Throws ProgramError for two tensors of one name and for bytes that do not fit a shape, MachineError where the file cannot be written.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

@@ -109,6 +109,53 @@ TEST_F(EndToEndParts, two_processes_do_not_write_one_folder) {
   EXPECT_THAT(read_file(folder / "said"), HasSubstr("another process"));
 }
 
+TEST_F(EndToEndParts, a_text_with_other_bytes_is_refused_and_the_same_one_elsewhere_taken) {
+  const auto run_on = [&](const fs::path& text) { return run({"--fast", "--data", "text:" + text.string()}); };
+  std::ofstream(folder / "t.txt") << std::string(20'000, 'x');
+  ASSERT_EQ(run_on(folder / "t.txt").status, 0);
+  fs::create_directories(folder / "elsewhere");
+  fs::rename(folder / "t.txt", folder / "elsewhere" / "t.txt");
+  EXPECT_EQ(run_on(folder / "elsewhere" / "t.txt").status, 0);
+  std::ofstream(folder / "t.txt") << std::string(20'000, 'y');
+  const testing::ProgramRun said = run_on(folder / "t.txt");
+  EXPECT_EQ(said.status, 2);
+  EXPECT_THAT(said.error, HasSubstr("holds a run of another text or mask"));
+}
+
+TEST_F(EndToEndParts, lost_numerics_are_made_again) {
+  ASSERT_EQ(run({"--fast", "--only", ids()[1]}).status, 0);
+  const fs::path numerics = out() / "cells" / ids()[1] / "numerics.safetensors";
+  const std::string before = read_file(numerics);
+  fs::remove(numerics);
+  ASSERT_EQ(run({"--fast", "--only", ids()[1]}).status, 0);
+  EXPECT_EQ(read_file(numerics), before);
+}
+
+TEST_F(EndToEndParts, a_folder_may_begin_with_a_dash) {
+  const fs::path here = fs::current_path();
+  fs::current_path(folder);
+  EXPECT_EQ(testing::run_program({"run", "m.toml", "--fast", "--only", ids()[0], "--out=-r"}).status, 0);
+  fs::current_path(here);
+  EXPECT_TRUE(fs::exists(folder / "-r" / "environment.json"));
+}
+
+TEST_F(EndToEndParts, a_report_needs_the_environment_and_its_schema) {
+  ASSERT_EQ(run({"--fast", "--only", ids()[0]}).status, 0);
+  const fs::path file = out() / "environment.json";
+  const auto refused = [&] {
+    const testing::ProgramRun said = testing::run_program({"report", out().string()});
+    EXPECT_EQ(said.status, 2);
+    EXPECT_THAT(said.error, HasSubstr(file.string()));
+    return said.error;
+  };
+  write_atomically(file, "{\"schema\": \"stepscope.environment/0\"}");
+  EXPECT_THAT(refused(), HasSubstr("stepscope.environment/1"));
+  fs::remove(file);
+  EXPECT_THAT(refused(), HasSubstr("stepscope.environment/1"));
+  fs::create_directories(file);
+  EXPECT_THAT(refused(), HasSubstr("is a folder"));
+}
+
 TEST_F(EndToEndParts, a_text_that_is_taken_away_stops_the_run_with_its_name) {
   std::ofstream(folder / "t.txt") << std::string(20'000, 'x');
   std::vector<std::string> words = arguments({"--set", "timed_steps=100", "--data"});

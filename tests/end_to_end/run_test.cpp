@@ -104,7 +104,8 @@ TEST_F(RunTest, another_matrix_is_refused) {
   ASSERT_EQ(run({"--fast"}).status, 0);
   const testing::ProgramRun other = run({"--fast", "--set", "layers=3"});
   EXPECT_EQ(other.status, 2);
-  EXPECT_THAT(other.error, HasSubstr("matrix_hash"));
+  EXPECT_THAT(other.error,
+              HasSubstr("environment.json: " + (folder / "run").string() + " holds a run of another matrix;"));
 }
 
 TEST_F(RunTest, only_one_cell_brings_its_reference_along) {
@@ -153,7 +154,10 @@ TEST_F(RunTest, a_worker_that_gives_no_sign_of_life_is_ended) {
   std::ofstream(folder / "m.toml")
       << "[model]\npreset = \"seed\"\n[training]\nglobal_batch = 16\nsequence = 256\n[measure]\nrounds = "
          "1\ntimed_steps = 1\nprofiled_steps = 0\ntimeout_seconds = 1\n";
-  ASSERT_EQ(run().status, 0);
+  const testing::ProgramRun said = run();
+  EXPECT_EQ(said.status, 3);  // not a single cell was measured
+  EXPECT_THAT(said.out, HasSubstr("cells: 1 timeout"));
+  EXPECT_THAT(said.error, HasSubstr("no cell was measured (1 timeout)"));
   const MeasuredRun run = records();
   ASSERT_EQ(run.cells.size(), 1U);
   EXPECT_EQ(run.cells[0].record.outcome, Outcome::timeout);

@@ -152,5 +152,17 @@ TEST_F(EndToEndTrain, a_model_that_does_not_fit_is_refused_before_it_is_made) {
   EXPECT_FALSE(fs::exists(folder / "t"));
 }
 
+TEST_F(EndToEndTrain, a_lost_loss_curve_is_named) {
+  const std::vector<std::string> constant{"--set", "schedule=constant"};  // goes on to any length
+  ASSERT_EQ(train("4", constant).status, 0);
+  for (const bool there : {true, false}) {
+    fs::remove(folder / "t" / "loss.csv");
+    if (there) std::ofstream(folder / "t" / "loss.csv").flush();
+    const testing::ProgramRun again = train("6", constant);
+    EXPECT_EQ(again.status, 2);
+    EXPECT_THAT(again.error, HasSubstr("loss.csv: is missing or has no rows, but its saved state is at step 4"));
+  }
+}
+
 }  // namespace
 }  // namespace stepscope

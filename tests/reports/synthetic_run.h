@@ -313,6 +313,7 @@ struct SyntheticRun {
 
   void write_environment(const std::filesystem::path& folder) const {
     const nlohmann::ordered_json environment{
+        {"schema", "stepscope.environment/1"},
         {"model", "seed-small: 4 layers, hidden 256, 4 heads, sequence 128, vocabulary 256"},
         {"time", "2026-01-05 09:30 UTC"},
         {"command", "stepscope run harness/matrices/demo.toml --out runs/demo"},

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +126,54 @@ TEST_F(FileTest, refusals_name_the_path) {
   EXPECT_EQ(
       message_of<UsageError>([&] { static_cast<void>(read_file("/proc/self/mem")); }),  // opens, but cannot be read
       "/proc/self/mem: cannot be read: Input/output error");
+}
+
+TEST_F(FileTest, only_regular_files_are_read_and_at_once) {
+  const auto refused = [](const std::filesystem::path& path) {
+    return message_of<UsageError>([&] { static_cast<void>(read_file(path)); });
+  };
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("loop", folder / "loop");
+  for (const std::string& path : {std::string("/dev/zero"), std::string("/dev/null"), (folder / "pipe").string()}) {
+    EXPECT_EQ(refused(path), path + ": is no regular file (a device or a pipe)");
+    EXPECT_EQ(what_hinders_reading(path), "is no regular file (a device or a pipe)");
+  }
+  EXPECT_EQ(refused(folder / "loop"),
+            (folder / "loop").string() + ": cannot be read: Too many levels of symbolic links");
+}
+
+TEST_F(FileTest, no_more_is_read_than_asked_for) {
+  write_atomically(folder / "x", "12345");
+  EXPECT_EQ(read_file(folder / "x", 5), "12345");
+  EXPECT_EQ(message_of<UsageError>([&] { static_cast<void>(read_file(folder / "x", 4)); }),
+            (folder / "x").string() + ": is larger than the 4 bytes that are read of such a file");
+  EXPECT_THROW(static_cast<void>(read_file("/proc/self/status", 4)), UsageError);
+}
+
+TEST_F(FileTest, a_link_stays_and_the_file_it_names_is_written) {
+  std::filesystem::create_directories(folder / "there");
+  std::filesystem::create_symlink("there/x", folder / "first");  // to what does not exist yet
+  std::filesystem::create_symlink("first", folder / "second");
+  for (const std::string text : {"new", "newer"}) {
+    write_atomically(folder / "second", text);
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / "second") && std::filesystem::is_symlink(folder / "first"));
+    EXPECT_EQ(read_file(folder / "there" / "x"), text);
+  }
+}
+
+TEST_F(FileTest, what_is_no_regular_file_is_not_replaced) {
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_directories(folder / "sub");
+  for (const std::string& path : {std::string("/dev/null"), (folder / "pipe").string(), (folder / "sub").string()}) {
+    const std::string why = what_hinders_writing(path);
+    EXPECT_NE(why, "");
+    EXPECT_EQ(message_of<MachineError>([&] { write_atomically(path, "x"); }), path + ": cannot be written: " + why);
+  }
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_NE(what_hinders_writing(folder / "absent" / "x"), "");
+  EXPECT_NE(what_hinders_writing(""), "");
+  EXPECT_EQ(what_hinders_writing(folder / "x"), "");
+  EXPECT_EQ(entries(), 2);
 }
 
 TEST_F(FileTest, reads_files_that_do_not_know_their_size) {

@@ -2,6 +2,9 @@
 #include "model/cpu/threads.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -92,6 +95,28 @@ TEST(Threads, work_is_shared) {
 }
 
 TEST(Threads, refuses_a_count_below_one) { EXPECT_THROW(Threads(0), UsageError); }
+
+// In a process of its own: too little address space for the stacks of all.
+TEST(ThreadsThatDoNotStart, are_a_machine_error_and_the_others_end) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need all of the address space";
+#endif
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr rlim_t some_stacks = rlim_t{1} << 30;
+    const rlimit limit{some_stacks, some_stacks};
+    ::setrlimit(RLIMIT_AS, &limit);
+    try {
+      const Threads threads(1024);
+    } catch (const MachineError& error) {
+      ::_exit(std::string(error.what()).find(" of 1024 cannot be started: ") != std::string::npos ? 0 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
 
 }  // namespace
 }  // namespace stepscope
