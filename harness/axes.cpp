@@ -78,7 +78,7 @@ Choice converted(const Assignment& assignment) {
       return number;
     }
     case Type::flag:
-      if (!std::holds_alternative<bool>(value)) refuse(assignment, field.right);
+      if (!std::holds_alternative<bool>(value)) refuse_type(assignment);
       return value;
     case Type::text:
       if (!std::holds_alternative<std::string>(value)) refuse_type(assignment);

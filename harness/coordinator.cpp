@@ -156,10 +156,10 @@ std::string Coordinator::data_fingerprint() const {
 void Coordinator::open_run() {
   environment_ = environment_of(request_.machine, request_.command);
   environment_["matrix_hash"] = fingerprint();
-  environment_["data_hash"] = data_fingerprint();
   const std::optional<Calibration>& calibration = request_.calibration.calibration;
   environment_["calibration"] =
       calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
+  environment_["data_hash"] = data_fingerprint();
   const fs::path environment_file = request_.out / "environment.json";
   open_out_folder(request_.out, environment_file.filename(), "run");
   lock_ = FolderLock(request_.out);

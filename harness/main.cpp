@@ -3,13 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
 
-#include "harness/axes.h"
 #include "harness/commands/commands.h"
 #include "harness/printable.h"
 #include "model/base/error.h"

@@ -26,8 +26,9 @@ void Progress::show(const std::string& cell, const Visit& visit, double seconds)
     what += fmt::format(" loss {:.3f} after {} steps", visit.losses.back().loss, visit.losses.back().step);
   else if (!visit.step_time_ns.empty())
     what += " " + format_time(median_of(visit.step_time_ns));
-  const std::string left =
-      done_ < expected_ ? readable_time(seconds_a_visit() * (expected_ - done_)) + " left" : "last of its kind";
+  const std::string left = done_ < expected_ ? readable_time(seconds_a_visit() * (expected_ - done_)) + " left"
+                           : visit.kind == VisitKind::learning ? "done"
+                                                               : "rounds done";
   say(fmt::format("{}/{} {} {} · {} · {}", done_, expected_, readable_name(cell), name_of(visit.kind), what, left));
 }
 

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include "harness/planned.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
@@ -10,6 +14,11 @@
 namespace stepscope {
 
 namespace {
+
+Schedule schedule_of(const TrainingSettings& training, std::int64_t steps) {
+  return schedule_named(training.schedule, training.learning_rate, training.learning_rate_warmup,
+                        training.steps > 0 ? training.steps : steps);
+}
 
 // In parts: files of tokens may be larger than memory.
 std::uint64_t hash_of_file(const std::string& path) {
@@ -23,11 +32,6 @@ std::uint64_t hash_of_file(const std::string& path) {
     hash.add(std::span<const std::byte>(now));
   }
   return hash.value();
-}
-
-Schedule schedule_of(const TrainingSettings& training, std::int64_t steps) {
-  return schedule_named(training.schedule, training.learning_rate, training.learning_rate_warmup,
-                        training.steps > 0 ? training.steps : steps);
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <span>
-#include <vector>
 
 #include "harness/interrupt.h"
 #include "harness/matrix.h"

@@ -84,6 +84,7 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
   if (!command.save.empty()) logits.emplace(session.program(), session.executor());
   CpuSpans spans(session.program(), 1);
   std::optional<ObserverPair> both;
+  if (logits) both.emplace(*logits, spans);
   if (command.json) {  // before the steps, because states are restored only as they were
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
@@ -92,10 +93,8 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
   }
   for (std::int64_t i = 0; i < command.steps; ++i) {
     const bool last = i + 1 == command.steps;
-    if (last && !command.trace.empty() && logits)
-      session.observe(&both.emplace(*logits, spans));
-    else if (last && !command.trace.empty())
-      session.observe(&spans);
+    if (last && !command.trace.empty())
+      session.observe(both ? static_cast<Observer*>(&*both) : &spans);
     else if (last && logits)
       session.observe(&*logits);
     const Clock::time_point begin = Clock::now();
@@ -180,9 +179,16 @@ MatrixCell chosen_cell(const StepCommand& command, const BatchFile* batch) {
   return matrix_of(with_mask(*cell.given, *batch, cell.configuration.model.mask)).cells.front();
 }
 
+// Before the work whose result would be lost.
+void require_writable(const char* option, const std::string& file) {
+  if (file.empty()) return;
+  if (const std::string why = what_hinders_writing(file); !why.empty())
+    throw UsageError(fmt::format("{} {}: cannot be written: {}", option, file, why));
+}
+
 void step(const StepCommand& command) {
-  if (const std::string why = what_hinders_writing(command.save); !command.save.empty() && !why.empty())
-    throw UsageError(fmt::format("--save {}: cannot be written: {}", command.save, why));
+  require_writable("--save", command.save);
+  require_writable("--trace", command.trace);
   std::optional<BatchFile> batch;
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);

@@ -7,6 +7,7 @@ for (const table of document.querySelectorAll("table")) {
     const more = document.createElement("button");
     more.className = "more";
     more.textContent = `Show all ${body.rows.length}`;
+    more.dataset.rest = `${body.rows.length - shown} more rows on the page itself`;  // printed in its place
     more.onclick = () => { table.unfolded = true; fold(); more.remove(); };
     table.parentElement.after(more);
     fold();
