@@ -252,7 +252,7 @@ int Coordinator::rounds_within_limit(int round) const {
     a_round += seconds_of(first->second);
     for (const double ns : first->second.step_time_ns) a_step += ns * 1e-9, ++steps;
   }
-  constexpr int usual_learners = 4;  // reference, other precision, recommended, smallest
+  constexpr int usual_learners = 3;  // reference, other precision, smallest; the recommended one is mostly among them
   const double learning =
       steps == 0 ? 0 : usual_learners * a_step / steps * static_cast<double>(request_.matrix.measure.learning_steps);
   return progress_.elapsed_seconds() + a_round + learning <= request_.time_limit_seconds ? rounds_ : round - 1;
