@@ -8,6 +8,7 @@
 #include "harness/matrix.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "reports/document.h"
 
 namespace stepscope {
 
@@ -29,12 +30,6 @@ std::string text_of(std::span<const std::int32_t> bytes) {
       text += fmt::format("\\x{:02x}", byte);
   }
   return text;
-}
-
-std::string quoted(const std::string& text) {  // RFC 4180
-  std::string result = "\"";
-  for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return result + '"';
 }
 
 }  // namespace
@@ -69,7 +64,7 @@ std::string Samples::write(std::int64_t step, const Program& trained, const Exec
   std::vector<std::int32_t> tokens = sampler_.sample(trained, parameters, prompt, settings_);
   tokens.insert(tokens.begin(), prompt.begin(), prompt.end());
   const std::string text = is_text_ ? text_of(tokens) : fmt::format("{}", fmt::join(tokens, " "));
-  rows_ += fmt::format("{},{}\n", step, quoted(text));
+  rows_ += csv_of({std::to_string(step), text}, {});
   return text;
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 const ModelSettings& causal(const ModelSettings& model) {
   if (model.mask != std::vector<std::string>{"causal"})
-    throw UsageError(fmt::format("--sample: model.mask = {}: text can be written only with mask = [\"causal\"]",
+    throw UsageError(fmt::format("model.mask = {}: samples can be written only with mask = [\"causal\"]",
                                  model.mask.empty() ? "[]" : fmt::format("[\"{}\"]", fmt::join(model.mask, "\", \""))));
   return model;
 }

@@ -57,6 +57,18 @@ TEST(Explanation, of_every_pair_of_a_matrix_sums_in_time_and_bytes) {
   }
 }
 
+TEST(Explanation, profiles_that_differ_where_times_do_not_explain_nothing) {
+  const SyntheticRun run;
+  const Cell a = cell_of(run, {"fp32", "none", 1}, 0);
+  Cell b = a;
+  for (Visit& visit : b.visits)  // as if something else had run beside the profiled visit
+    if (visit.kind == VisitKind::profiled)
+      for (SpanSum& span : visit.spans) span.time_ns *= 2;
+  const Explanation why = explain(a, b).value();
+  EXPECT_FALSE(why.explains);
+  EXPECT_TRUE(why.residual_is_large);
+}
+
 TEST(Explanation, bytes_sum_exactly_and_name_what_no_category_has) {
   const SyntheticRun run;
   const Cell a = cell_of(run, {"fp32", "none", 1}, 0);
