@@ -12,6 +12,7 @@
 #include "model/base/file.h"
 #include "model/base/nearest.h"
 #include "model/training/optimizer.h"
+#include "model/training/tokenizer.h"
 
 namespace stepscope {
 
@@ -134,7 +135,20 @@ void check_model(Configuration& configuration, const Assignments& given) {
   }
 }
 
+void check_tokenizer(const Configuration& configuration, const Assignments& given) {
+  const std::string& tokenizer = configuration.data.tokenizer;
+  if (tokenizer == "bytes") return;
+  if (vocabulary_folder_of(tokenizer).empty())
+    refuse_rule(configuration, given, {"tokenizer"}, field_named("tokenizer", "").right);
+  if (configuration.data.source == "synthetic")
+    refuse_rule(configuration, given, {"tokenizer"}, "synthetic tokens are no text: source = \"text:PATH\"");
+  for (const std::string& path : files_of_tokenizer(tokenizer))
+    if (const std::string why = what_hinders_reading(path); !why.empty())
+      refuse_rule(configuration, given, {"tokenizer"}, path + ": " + why);
+}
+
 void check_data(const Configuration& configuration, const Assignments& given) {
+  check_tokenizer(configuration, given);
   const std::string& source = configuration.data.source;
   if (source == "synthetic") {
     if (configuration.data.rows == "lines")
@@ -151,7 +165,7 @@ void check_data(const Configuration& configuration, const Assignments& given) {
   std::error_code error;
   if (std::filesystem::file_size(path, error) == 0)
     refuse_rule(configuration, given, {"source"}, "the file is empty, tokens are needed");
-  if (is_text && configuration.model.vocabulary < 256)
+  if (is_text && configuration.data.tokenizer == "bytes" && configuration.model.vocabulary < 256)
     refuse_rule(configuration, given, {"vocabulary", "source"},
                 "text is read as bytes: a vocabulary of at least 256 is needed");
 }

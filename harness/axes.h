@@ -50,6 +50,7 @@ struct Field {
   std::string help = {};
   std::function<Choice(const Configuration&)> get = {};
   std::function<void(Configuration&, const Choice&)> set = {};
+  bool names_path = false;  // a value is "KIND:PATH" or a single word
   bool derived = false;  // follows from the others unless given: left out of axes where it does
 };
 

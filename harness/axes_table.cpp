@@ -154,10 +154,17 @@ void add_data_and_training_fields(std::vector<Field>& table) {
   constexpr std::int64_t many = 1'000'000'000;
   Field source = text("data", data, "source", &D::source, {},
                       "where tokens come from: synthetic, text:PATH, or tokens:FILE of nanoGPT or llm.c");
+  source.names_path = true;
   source.right = "\"synthetic\", \"text:PATH\" or \"tokens:FILE\"";
   table.push_back(std::move(source));
   table.push_back(
       text("data", data, "rows", &D::rows, {"stream", "lines"}, "a row: the next tokens, or one line, padded"));
+  Field tokenizer =
+      text("data", data, "tokenizer", &D::tokenizer, {},
+           "tokens of a text: bytes, or gpt2:FOLDER with encoder.json and vocab.bpe (vocab.json and merges.txt)");
+  tokenizer.names_path = true;
+  tokenizer.right = "\"bytes\" or \"gpt2:FOLDER\"";
+  table.push_back(std::move(tokenizer));
   table.push_back(
       whole("training", training, "global_batch", &T::global_batch, 1, 1 << 20, "rows of an optimizer step"));
   table.push_back(

@@ -61,8 +61,8 @@ std::string canonical_text(const Configuration& configuration) {
   for (const Field& field : fields()) {
     if (!of_the_cell(field)) continue;
     std::string value = to_string(field.get(configuration));
-    if (field.name == "source" && !file_of(value).empty())
-      value = value.substr(0, value.find(':') + 1) + std::filesystem::path(file_of(value)).filename().string();
+    if (const std::size_t path = value.find(':') + 1; field.names_path && path > 0)
+      value = value.substr(0, path) + std::filesystem::path(value.substr(path)).filename().string();
     text += fmt::format("{}.{} = {}\n", field.section, field.name, value);
   }
   return text;
@@ -77,8 +77,7 @@ std::string cell_id(const Configuration& configuration) {
   if (!configuration.preset.empty()) {
     const Configuration& plain = preset_alone(configuration.preset);
     for (const Field& field : fields()) {
-      if (!of_the_cell(field) || field.section == "techniques" || field.name == "source" || field.name == "preset")
-        continue;
+      if (!of_the_cell(field) || field.section == "techniques" || field.names_path || field.name == "preset") continue;
       if (field.get(configuration) != field.get(plain))
         parts.push_back(name_value(field.name, field.get(configuration)));
     }

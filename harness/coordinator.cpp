@@ -46,8 +46,8 @@ bool stands(const Visit& visit) {
 
 // What a data source depends on: one of each is opened before anything is written.
 std::string data_key(const Configuration& c) {
-  return fmt::format("{}\n{} {} {} {}", c.data.source, c.data.rows, c.training.global_batch, c.training.sequence,
-                     c.model.vocabulary);
+  return fmt::format("{}\n{}\n{} {} {} {}", c.data.source, c.data.tokenizer, c.data.rows, c.training.global_batch,
+                     c.training.sequence, c.model.vocabulary);
 }
 
 std::string read_if_there(const fs::path& file) { return fs::exists(file) ? read_file(file) : ""; }
@@ -148,7 +148,9 @@ std::string Coordinator::data_fingerprint() const {
   Hash hash;
   std::set<std::string> seen;  // cells share files
   for (const MatrixCell& cell : request_.matrix.cells)
-    if (seen.insert(cell.configuration.data.source + '\n' + mask_file_of(cell.configuration.model)).second)
+    if (seen.insert(fmt::format("{}\n{}\n{}", cell.configuration.data.source, cell.configuration.data.tokenizer,
+                                mask_file_of(cell.configuration.model)))
+            .second)
       hash.add(file_hashes(cell.configuration));
   return hexadecimal(hash.value());
 }

@@ -86,7 +86,7 @@ void require_same_run(const nlohmann::ordered_json& there, const nlohmann::order
   };
   const std::pair<const char*, std::string> same[] = {{"program_hash", "another build of the program"},
                                                       {"matrix_hash", "another matrix"},
-                                                      {"data_hash", "another text or mask, by its bytes"},
+                                                      {"data_hash", "another text, vocabulary or mask, by its bytes"},
                                                       {"processor", differing("processor")},
                                                       {"threads", differing("threads")}};
   for (const auto& [key, what] : same)

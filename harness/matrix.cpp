@@ -314,13 +314,21 @@ Matrix matrix_of(const Assignments& overrides) {
   return matrix;
 }
 
+namespace {
+
+std::string with_absolute_path(const std::string& value) {
+  const std::size_t path = value.find(':') + 1;
+  return path == 0 ? value : value.substr(0, path) + std::filesystem::absolute(value.substr(path)).string();
+}
+
+}  // namespace
+
 std::string to_toml(const Configuration& configuration) {
   toml::table document;
   for (const Field& field : fields()) {
     Choice value = field.get(configuration);
     if (field.name == "preset" && configuration.preset.empty()) continue;
-    if (const std::string& source = configuration.data.source; field.name == "source" && !file_of(source).empty())
-      value = source.substr(0, source.find(':') + 1) + std::filesystem::absolute(file_of(source)).string();
+    if (field.names_path) value = with_absolute_path(std::get<std::string>(value));
     if (!document.contains(field.section)) document.insert(field.section, toml::table{});
     toml::table& section = *document.get_as<toml::table>(field.section);
     std::visit(

@@ -10,6 +10,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
+#include "model/training/tokenizer.h"
 
 namespace stepscope {
 
@@ -60,6 +61,8 @@ std::string file_hashes(const Configuration& configuration) {
     if (!path.empty()) text += fmt::format("{} = {}\n", key, hexadecimal(hash_of_file(path)));
   };
   add_file("data.text_hash", file_of(configuration.data.source));
+  for (const std::string& file : files_of_tokenizer(configuration.data.tokenizer))
+    add_file("data.tokenizer_hash", file);
   add_file("model.mask_hash", mask_file_of(configuration.model));
   return text;
 }

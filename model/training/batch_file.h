@@ -32,7 +32,6 @@ class GivenBatch final : public DataSource {
   void fill(std::int64_t /*step*/, Batch& batch) const override { batch = batch_; }
   void fill_validation(std::int64_t /*index*/, Batch& batch) const override { batch = batch_; }
   [[nodiscard]] std::int64_t validation_batches() const override { return 1; }
-  [[nodiscard]] std::int64_t vocabulary() const override { return vocabulary_; }
 
  private:
   Batch batch_;

@@ -5,15 +5,30 @@
 #include <string_view>
 
 #include "model/base/error.h"
+#include "model/training/line_source.h"
+#include "model/training/stream_source.h"
 #include "model/training/synthetic_source.h"
-#include "model/training/text_source.h"
-#include "model/training/token_source.h"
+#include "model/training/token_file.h"
+#include "model/training/tokenizer.h"
 
 namespace stepscope {
 
 namespace {
+
 constexpr std::string_view text = "text:", tokens = "tokens:";
+
+std::unique_ptr<DataSource> text_source(const std::string& path, const DataSettings& settings,
+                                        const BatchShape& shape) {
+  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(settings.tokenizer);
+  if (shape.vocabulary < tokenizer->vocabulary())
+    throw UsageError(fmt::format("model.vocabulary = {}: data.tokenizer = \"{}\" needs {}", shape.vocabulary,
+                                 settings.tokenizer, tokenizer->vocabulary()));
+  if (settings.rows == "lines") return std::make_unique<LineSource>(*tokenizer, path, shape);
+  const std::string_view units = settings.tokenizer == "bytes" ? "bytes" : "tokens";
+  return std::make_unique<StreamSource>(std::make_unique<TextTokens>(*tokenizer, path), path, units, shape);
 }
+
+}  // namespace
 
 std::string file_of(const std::string& source) {
   for (const std::string_view kind : {text, tokens})
@@ -33,9 +48,9 @@ std::unique_ptr<DataSource> make_data_source(const DataSettings& settings, const
   if (lines && !is_text)
     throw UsageError(fmt::format("data.rows = \"lines\": data.source = \"{}\" has no lines, only \"stream\" fits it",
                                  settings.source));
-  if (lines) return std::make_unique<LineSource>(path, shape);
-  if (is_text) return std::make_unique<StreamSource>(path, shape);
-  if (!path.empty()) return std::make_unique<TokenSource>(path, shape);
+  if (is_text) return text_source(path, settings, shape);
+  if (!path.empty())
+    return std::make_unique<StreamSource>(std::make_unique<TokenFile>(path, shape.vocabulary), path, "tokens", shape);
   return std::make_unique<SyntheticSource>(shape);
 }
 

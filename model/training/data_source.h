@@ -23,6 +23,7 @@ struct Batch {
 struct DataSettings {
   std::string source = "synthetic";  // or "text:PATH", "tokens:FILE"
   std::string rows = "stream";  // or "lines": one line of the text a row, padded
+  std::string tokenizer = "bytes";  // or "gpt2:FOLDER": of a text, and to write samples of tokens as text
 };
 
 // The part behind "text:" or "tokens:"; empty where the source has no file.
@@ -45,7 +46,6 @@ class DataSource {
   virtual void fill_validation(std::int64_t index, Batch& batch) const = 0;
   [[nodiscard]] virtual std::int64_t validation_batches()
       const = 0;  // that pass over that data once; `endless` where it has no end
-  [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // tokens are in [0, vocabulary)
   [[nodiscard]] virtual std::optional<double> entropy() const {
     return std::nullopt;
   }  // nats a token, where it is known: no loss stays below

@@ -54,7 +54,7 @@ std::vector<std::int32_t> Sampler::sample(const Program& trained, const Executor
   pass_.executor().observe(&logits);
   const DataStream stream{settings.seed, DataStream::Use::sampling};
   std::vector<std::int32_t> text(prompt.begin(), prompt.end()), written;
-  if (text.empty()) text.push_back(0);
+  if (text.empty()) text.push_back(settings.start);
   Batch batch;
   for (std::int64_t i = 0; i < settings.count; ++i) {
     const std::int64_t seen = std::min(std::ssize(text), sequence_);

@@ -18,6 +18,7 @@ struct SamplingSettings {
   double temperature = 1;  // logits are divided by it; 0: always the likeliest token
   std::int64_t top_k = 0;  // only the k likeliest; 0: all
   std::uint64_t seed = 0;
+  std::int32_t start = 0;  // the token that an empty prompt is
 };
 
 // One token from logits [V] by the inverse of the cumulative distribution at `uniform` in [0, 1). Ties go to the smaller token.
@@ -29,7 +30,7 @@ class Sampler {
   // Settings must be resolved. Throws UsageError unless the mask is causal: without it no token can be told from those before it.
   Sampler(const ModelSettings& model, std::int64_t sequence, const StepRecipe& recipe, const Machine& machine);
 
-  // The new tokens, without the prompt. An empty prompt is a single token 0.
+  // The new tokens, without the prompt. An empty prompt is the single token `start`.
   [[nodiscard]] std::vector<std::int32_t> sample(const Program& trained, const Executor& parameters,
                                                  std::span<const std::int32_t> prompt,
                                                  const SamplingSettings& settings);

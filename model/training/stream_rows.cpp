@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "model/base/error.h"
 #include "model/training/data_stream.h"
@@ -23,6 +24,16 @@ void resize(Batch& batch, const BatchShape& shape) {
   const auto elements = static_cast<std::size_t>(shape.rows * shape.sequence);
   batch.tokens.resize(elements);
   batch.targets.resize(elements);
+}
+
+// All targets but the last are in the row already.
+void copy_row(const TokenStore& stored, std::int64_t begin, std::int64_t length, std::int64_t at, Batch& batch) {
+  const auto first = static_cast<std::size_t>(at), size = static_cast<std::size_t>(length);
+  const std::span<std::int32_t> tokens = std::span(batch.tokens).subspan(first, size);
+  const std::span<std::int32_t> targets = std::span(batch.targets).subspan(first, size);
+  stored.read(begin + 1, targets);
+  stored.read(begin, tokens.first(1));
+  std::copy(targets.begin(), targets.end() - 1, tokens.begin() + 1);
 }
 
 StreamRows::StreamRows(const std::string& path, std::int64_t size, std::string_view units, const BatchShape& shape)

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "model/training/data_source.h"
+#include "model/training/token_store.h"
 
 namespace stepscope {
 
@@ -29,6 +30,8 @@ class SpreadOrder {
 // Batches that hold so many rows once.
 [[nodiscard]] std::int64_t batches_of(std::int64_t rows, const BatchShape& shape);
 void resize(Batch& batch, const BatchShape& shape);  // tokens and targets
+// Tokens begin .. begin + length - 1 and as targets those one further on, into elements `at` and on.
+void copy_row(const TokenStore& tokens, std::int64_t begin, std::int64_t length, std::int64_t at, Batch& batch);
 
 class StreamRows {
  public:

@@ -23,7 +23,6 @@ class SyntheticSource final : public DataSource {
   void fill(std::int64_t step, Batch& batch) const override;
   void fill_validation(std::int64_t index, Batch& batch) const override;
   [[nodiscard]] std::int64_t validation_batches() const override { return endless; }
-  [[nodiscard]] std::int64_t vocabulary() const override { return shape_.vocabulary; }
   [[nodiscard]] std::optional<double> entropy() const override { return entropy_; }
 
   [[nodiscard]] double probability(std::int32_t from, std::int32_t to) const;

@@ -23,13 +23,15 @@ ORDER = " < ".join("|".join(folder.removeprefix("model/") for folder in row) for
 PLACES = [
     (r"toml\+\+/", "harness/matrix*.* profiles/cards.*", "TOML is read for the matrix and for cards alone"),
     (r"nlohmann/", "reports/*.* harness/commands/*.cpp harness/environment.* harness/worker*.* harness/coordinator*.* "
-     "profiles/perfetto.* model/cuda/tuning.* model/training/safetensors.* model/training/saved_state.* model/training/hf.*",
-     "JSON is for records, visits, writers, --json, saved state and traces"),
+     "profiles/perfetto.* model/cuda/tuning.* model/training/safetensors.* model/training/saved_state.* model/training/hf.* "
+     "model/training/byte_pair_tokenizer.*",
+     "JSON is for records, visits, writers, --json, saved state, traces and the files of others"),
     (r"(oneapi/)?dnnl", "model/cpu/*", "oneDNN is known to model/cpu alone"),
     (r"omp\.h", "model/cpu/*", "threads are model/cpu's"),
     (r"cupti", "profiles/capture/*", "CUPTI is known to profiles/capture alone"),
     (r"nvtx3/", "profiles/ranges.*", "NVTX is known to profiles/ranges alone"),
     (r"(cudnn|cublas)", "model/cuda/* model/operations/*/*_cuda.cu", "cuDNN and cuBLASLt belong to model/cuda and *_cuda.cu"),
+    (r"pcre2", "model/training/byte_pair_tokenizer.*", "PCRE2 cuts words for GPT-2's tokens and nothing else"),
     (r"zlib\.h", "profiles/perfetto.*", "only traces are compressed"),
     (r"CLI/", "harness/*", "the command line is the harness's"),
 ]

@@ -7,7 +7,7 @@
 
 packages_for() {
   case $1 in
-    build) echo g++ cmake ninja-build libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev zlib1g-dev ;;
+    build) echo g++ cmake ninja-build libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev libpcre2-dev zlib1g-dev ;;
     report) echo python3 python3-matplotlib python3-jinja2 ;;
     text) echo bible-kjv ;;
     pip) echo python3-pip ;; # only for what no package of the release has: NVTX's headers, a text where bible-kjv is lacking

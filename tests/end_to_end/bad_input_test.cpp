@@ -101,6 +101,19 @@ TEST_F(BadInput, files_of_text) {
               AllOf(HasSubstr("high.bin"), HasSubstr("model.vocabulary = 256")));
   EXPECT_THAT(with_source("text:/dev/zero"), HasSubstr("is no regular file"));
   EXPECT_THAT(with_source("text:" + write("short.txt", "ab")), HasSubstr("stepscope: --data: "));
+  const auto with_tokenizer = [&](const std::string& tokenizer, const std::string& text = "text") {
+    return refused({"run", "--preset", "tiny", "--data", "text:" + write("t.txt", std::string(500, 'x') + text),
+                    "--set", "tokenizer=" + tokenizer, "--set", "vocabulary=377", "--out", (folder / "run").string()});
+  };
+  EXPECT_THAT(with_tokenizer("words"), AllOf(HasSubstr("--set: "), HasSubstr("words"), HasSubstr("gpt2:FOLDER")));
+  EXPECT_THAT(with_tokenizer("gpt2:"), HasSubstr("gpt2:FOLDER"));
+  EXPECT_THAT(with_tokenizer("gpt2:" + folder.string()), HasSubstr("encoder.json and vocab.bpe"));
+  EXPECT_THAT(with_tokenizer("gpt2:" STEPSCOPE_SOURCE_DIR "/tests/model/training/byte_pairs", "\xff"),
+              AllOf(HasSubstr("t.txt"), HasSubstr("byte 500")));
+  EXPECT_THAT(refused({"train", "--preset", "tiny", "--set",
+                       "tokenizer=gpt2:" STEPSCOPE_SOURCE_DIR "/tests/model/training/byte_pairs", "--out",
+                       (folder / "run").string()}),
+              HasSubstr("synthetic tokens are no text"));
   EXPECT_THAT(with_source("parquet:x"), AllOf(HasSubstr("parquet:x"), HasSubstr("text:")));
 }
 

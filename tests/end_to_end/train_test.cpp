@@ -77,6 +77,32 @@ TEST_F(EndToEndTrain, samples_go_on_from_the_prompt_and_a_resumed_training_has_t
   EXPECT_EQ(of("t", "samples.csv"), rows);
 }
 
+// A text that GPT-2's tokens make short: the samples are its words, and the vocabulary's bytes are part of the training.
+TEST_F(EndToEndTrain, a_text_in_byte_pairs_is_learned_and_samples_are_text_again) {
+  std::ofstream(folder / "a.txt") << [] {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += "and God said light\n";
+    return text;
+  }();
+  fs::copy(fs::path(STEPSCOPE_SOURCE_DIR) / "tests/model/training/byte_pairs", folder / "v");
+  const auto run = [&](const char* steps) {
+    return train(steps, {"--data", "text:" + (folder / "a.txt").string(), "--set",
+                         "tokenizer=gpt2:" + (folder / "v").string(), "--set", "vocabulary=377", "--set",
+                         "schedule=constant", "--sample", "12", "--temperature", "0", "--prompt", "and God"});
+  };
+  const testing::ProgramRun learned = run("60");
+  ASSERT_EQ(learned.status, 0) << learned.error;
+  EXPECT_THAT(of("t", "samples.csv"), HasSubstr("60,and God said light\\nand God said light\\n"));
+  std::ofstream(folder / "v" / "vocab.bpe", std::ios::app) << "X X\n";
+  EXPECT_EQ(run("61").status, 2);  // XX is no token
+  fs::copy_file(fs::path(STEPSCOPE_SOURCE_DIR) / "tests/model/training/byte_pairs/vocab.bpe",
+                folder / "v" / "vocab.bpe", fs::copy_options::overwrite_existing);
+  std::ofstream(folder / "v" / "vocab.bpe", std::ios::app) << "\n";  // another file, the same merges
+  const testing::ProgramRun other = run("61");
+  EXPECT_EQ(other.status, 2);
+  EXPECT_THAT(other.error, HasSubstr("data.tokenizer_hash"));
+}
+
 TEST_F(EndToEndTrain, samples_that_cannot_be_are_refused) {
   EXPECT_THAT(train("5", {"--sample", "5", "--prompt", "In"}).error, HasSubstr("data.source = synthetic is no text"));
   EXPECT_THAT(train("5", {"--prompt", "In"}).error, HasSubstr("--sample N"));

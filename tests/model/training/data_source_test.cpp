@@ -15,6 +15,8 @@
 namespace stepscope {
 namespace {
 
+const std::string byte_pairs = "gpt2:" STEPSCOPE_SOURCE_DIR "/tests/model/training/byte_pairs";
+
 class AnySource : public TemporaryFolder, public testing::WithParamInterface<DataSettings> {
  protected:
   void SetUp() override {
@@ -30,8 +32,9 @@ class AnySource : public TemporaryFolder, public testing::WithParamInterface<Dat
   [[nodiscard]] std::unique_ptr<DataSource> make(std::uint64_t seed = 1) const {
     DataSettings settings = GetParam();
     if (settings.source != "synthetic") settings.source += ":" + (folder / settings.source).string();
-    return make_data_source(settings, {.rows = 6, .sequence = 16, .vocabulary = 256, .seed = seed});
+    return make_data_source(settings, {.rows = 6, .sequence = 16, .vocabulary = vocabulary(), .seed = seed});
   }
+  [[nodiscard]] static std::int64_t vocabulary() { return GetParam().tokenizer == "bytes" ? 256 : 377; }
   [[nodiscard]] static std::vector<std::int32_t> all(const Batch& batch) {
     std::vector<std::int32_t> values = batch.tokens;
     values.insert(values.end(), batch.targets.begin(), batch.targets.end());
@@ -77,8 +80,8 @@ TEST_P(AnySource, targets_are_the_next_tokens) {
           ASSERT_EQ(batch.targets[at], batch.tokens[at + 1]);
         }
         ASSERT_EQ(batch.targets[at] == -1, j >= length);
-        ASSERT_TRUE(batch.tokens[at] >= 0 && batch.tokens[at] < source->vocabulary());
-        ASSERT_TRUE(batch.targets[at] < source->vocabulary());
+        ASSERT_TRUE(batch.tokens[at] >= 0 && batch.tokens[at] < vocabulary());
+        ASSERT_TRUE(batch.targets[at] < vocabulary());
       }
     }
   }
@@ -104,8 +107,13 @@ TEST_P(AnySource, validation_repeats_after_its_last_batch) {
 
 INSTANTIATE_TEST_SUITE_P(Sources, AnySource,
                          testing::Values(DataSettings{"synthetic", "stream"}, DataSettings{"text", "stream"},
-                                         DataSettings{"text", "lines"}, DataSettings{"tokens", "stream"}),
-                         [](const auto& info) { return info.param.source + "_" + info.param.rows; });
+                                         DataSettings{"text", "lines"}, DataSettings{"tokens", "stream"},
+                                         DataSettings{"text", "stream", byte_pairs},
+                                         DataSettings{"text", "lines", byte_pairs}),
+                         [](const auto& info) {
+                           return info.param.source + "_" + info.param.rows +
+                                  (info.param.tokenizer == "bytes" ? "" : "_byte_pairs");
+                         });
 
 std::string refusal(const DataSettings& settings, std::int64_t vocabulary = 256) {
   try {
@@ -129,8 +137,10 @@ TEST(DataSource, refuses_other_values_of_its_keys) {
   EXPECT_EQ(refusal({"synthetic", "lines"}),
             R"(data.rows = "lines": data.source = "synthetic" has no lines, only "stream" fits it)");
   EXPECT_EQ(refusal({"text:absent", "stream"}), "absent: there is no such file");
-  EXPECT_EQ(refusal({"text:x", "stream"}, 255),
-            R"(model.vocabulary = 255: data.source = "text:x" needs 256, one a byte)");
+  EXPECT_EQ(refusal({"text:x", "stream"}, 255), R"(model.vocabulary = 255: data.tokenizer = "bytes" needs 256)");
+  EXPECT_EQ(refusal({"text:x", "stream", byte_pairs}, 376),
+            "model.vocabulary = 376: data.tokenizer = \"" + byte_pairs + "\" needs 377");
+  EXPECT_EQ(refusal({"text:x", "stream", "words"}), R"(data.tokenizer = "words": known are "bytes" and "gpt2:FOLDER")");
 }
 
 TEST(DataStream, uses_all_bits_of_seed_and_step) {

@@ -1,15 +1,16 @@
-// Text as tokens: which bytes training may see, which validation does, and how lines are cut and padded.
-#include "model/training/text_source.h"
-
+// Rows of a text: which bytes training may see, which validation does, and how lines are cut and padded.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <map>
 #include <set>
+#include <type_traits>
 
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/training/line_source.h"
+#include "model/training/stream_source.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -17,7 +18,17 @@ namespace {
 
 using testing::ElementsAre;
 
-class TextSource : public TemporaryFolder {
+// By bytes, as they are without a tokenizer.
+template <class Source>
+Source made(const std::string& path, const BatchShape& shape) {
+  const auto bytes = make_tokenizer("bytes");
+  if constexpr (std::is_same_v<Source, StreamSource>)
+    return {std::make_unique<TextTokens>(*bytes, path), path, "bytes", shape};
+  else
+    return {*bytes, path, shape};
+}
+
+class TextRows : public TemporaryFolder {
  protected:
   [[nodiscard]] std::string file(const std::string& text) const {
     write_atomically(folder / "t", text);
@@ -26,7 +37,7 @@ class TextSource : public TemporaryFolder {
   template <class Source>
   [[nodiscard]] std::string refusal(const std::string& path, std::int64_t sequence) const {
     try {
-      Source source(path, shape(1, sequence));
+      static_cast<void>(made<Source>(path, shape(1, sequence)));
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -50,8 +61,8 @@ std::string counting(std::size_t size) {
   return text;
 }
 
-TEST_F(TextSource, training_sees_the_first_nine_tenths_and_all_of_them) {
-  const StreamSource source(file(counting(200)), shape(4, 5));
+TEST_F(TextRows, training_sees_the_first_nine_tenths_and_all_of_them) {
+  const auto source = made<StreamSource>(file(counting(200)), shape(4, 5));
   std::set<std::int32_t> tokens, targets;
   Batch batch;
   for (std::int64_t step = 0; step < 1000; ++step) {
@@ -66,8 +77,9 @@ TEST_F(TextSource, training_sees_the_first_nine_tenths_and_all_of_them) {
   EXPECT_TRUE(batch.lengths.empty());
 }
 
-TEST_F(TextSource, validation_goes_through_the_last_tenth_once) {
-  const StreamSource source(file(counting(210)), shape(2, 5));  // bytes 189 .. 209: four rows of five tokens
+TEST_F(TextRows, validation_goes_through_the_last_tenth_once) {
+  const auto source =
+      made<StreamSource>(file(counting(210)), shape(2, 5));  // bytes 189 .. 209: four rows of five tokens
   EXPECT_EQ(source.validation_batches(), 2);
   std::map<std::int32_t, std::vector<std::int32_t>> rows;  // by their first token
   Batch batch;
@@ -80,10 +92,10 @@ TEST_F(TextSource, validation_goes_through_the_last_tenth_once) {
   EXPECT_EQ(tokens, bytes(counting(210).substr(189, 20)));
 }
 
-TEST_F(TextSource, validation_ends_before_a_row_without_its_last_target) {
-  EXPECT_EQ(StreamSource(file(counting(200)), shape(1, 5)).validation_batches(),
+TEST_F(TextRows, validation_ends_before_a_row_without_its_last_target) {
+  EXPECT_EQ(made<StreamSource>(file(counting(200)), shape(1, 5)).validation_batches(),
             3);  // 20 bytes: the fourth row lacks one
-  EXPECT_EQ(StreamSource(file(counting(210)), shape(1, 5)).validation_batches(), 4);  // 21 bytes
+  EXPECT_EQ(made<StreamSource>(file(counting(210)), shape(1, 5)).validation_batches(), 4);  // 21 bytes
 }
 
 TEST(SpreadOrder, meets_each_once_and_the_first_few_are_far_apart) {
@@ -100,15 +112,15 @@ TEST(SpreadOrder, meets_each_once_and_the_first_few_are_far_apart) {
   }
 }
 
-TEST_F(TextSource, bytes_above_127_are_positive_tokens) {
-  const StreamSource source(file(std::string(100, '\xff')), shape(1, 4));
+TEST_F(TextRows, bytes_above_127_are_positive_tokens) {
+  const auto source = made<StreamSource>(file(std::string(100, '\xff')), shape(1, 4));
   Batch batch;
   source.fill(0, batch);
   EXPECT_THAT(batch.tokens, ElementsAre(255, 255, 255, 255));
 }
 
-TEST_F(TextSource, the_shortest_text_is_two_rows) {
-  const StreamSource source(file("abcdeABCDE"), shape(1, 4));
+TEST_F(TextRows, the_shortest_text_is_two_rows) {
+  const auto source = made<StreamSource>(file("abcdeABCDE"), shape(1, 4));
   Batch batch;
   source.fill(9, batch);
   EXPECT_EQ(batch.tokens, bytes("abcd"));
@@ -120,7 +132,7 @@ TEST_F(TextSource, the_shortest_text_is_two_rows) {
                 ": holds 9 bytes, but training and validation need 5 each (training.sequence = 4, and one more)");
 }
 
-TEST_F(TextSource, refusals_name_the_file) {
+TEST_F(TextRows, refusals_name_the_file) {
   const std::string path = (folder / "t").string();
   EXPECT_EQ(refusal<StreamSource>(file(""), 4), path + ": is empty, a text is needed (data.source)");
   EXPECT_EQ(refusal<LineSource>(file("one line\n\n"), 4),
@@ -132,8 +144,8 @@ TEST_F(TextSource, refusals_name_the_file) {
 }
 
 // A line of n bytes has n tokens; its newline is the last target, also where the file ends without one.
-TEST_F(TextSource, lines_are_padded_and_cut) {
-  const LineSource source(file("ab\n\n\r\nabcdefg\nxy"), shape(1, 4));
+TEST_F(TextRows, lines_are_padded_and_cut) {
+  const auto source = made<LineSource>(file("ab\n\n\r\nabcdefg\nxy"), shape(1, 4));
   std::map<std::int32_t, Batch> by_first;
   Batch batch;
   for (std::int64_t step = 0; step < 40; ++step) {
@@ -150,10 +162,10 @@ TEST_F(TextSource, lines_are_padded_and_cut) {
   EXPECT_THAT(batch.targets, ElementsAre('y', '\n', -1, -1));
 }
 
-TEST_F(TextSource, a_tenth_of_the_lines_is_held_out) {
+TEST_F(TextRows, a_tenth_of_the_lines_is_held_out) {
   std::string text;
   for (int line = 0; line < 50; ++line) text += std::string(static_cast<std::size_t>(line + 1), 'x') + "\n";
-  const LineSource source(file(text), shape(2, 64));
+  const auto source = made<LineSource>(file(text), shape(2, 64));
   EXPECT_EQ(source.validation_batches(), 3);  // five lines in batches of two
   Batch batch;
   std::vector<std::int32_t> lengths;

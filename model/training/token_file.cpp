@@ -1,4 +1,4 @@
-#include "model/training/token_source.h"
+#include "model/training/token_file.h"
 
 #include <fmt/format.h>
 
@@ -62,29 +62,6 @@ void TokenFile::read(std::int64_t begin, std::span<std::int32_t> tokens) const {
       tokens[done + i] = now[i];
     }
   }
-}
-
-TokenSource::TokenSource(const std::string& path, const BatchShape& shape)
-    : shape_(shape), file_(path, shape.vocabulary), rows_(path, file_.count(), "tokens", shape) {}
-
-// Targets are the tokens one further on: all but the last are in the row already.
-void TokenSource::copy_row(std::int64_t begin, std::int64_t row, Batch& batch) const {
-  const auto first = static_cast<std::size_t>(row * shape_.sequence), count = static_cast<std::size_t>(shape_.sequence);
-  const std::span<std::int32_t> tokens = std::span(batch.tokens).subspan(first, count);
-  const std::span<std::int32_t> targets = std::span(batch.targets).subspan(first, count);
-  file_.read(begin + 1, targets);
-  file_.read(begin, tokens.first(1));
-  std::copy(targets.begin(), targets.end() - 1, tokens.begin() + 1);
-}
-
-void TokenSource::fill(std::int64_t step, Batch& batch) const {
-  resize(batch, shape_);
-  for (std::int64_t row = 0; row < shape_.rows; ++row) copy_row(rows_.training(step, row), row, batch);
-}
-
-void TokenSource::fill_validation(std::int64_t index, Batch& batch) const {
-  resize(batch, shape_);
-  for (std::int64_t row = 0; row < shape_.rows; ++row) copy_row(rows_.validation(index, row), row, batch);
 }
 
 }  // namespace stepscope

@@ -1,5 +1,5 @@
 // Token files as nanoGPT and llm.c write them: told apart, split, and refused with a clear word where they are wrong.
-#include "model/training/token_source.h"
+#include "model/training/token_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/training/stream_source.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -43,9 +44,13 @@ class TokenFiles : public TemporaryFolder {
     for (std::size_t i = 0; i < count; ++i) tokens[i] = static_cast<std::uint16_t>(i % 50021);
     return tokens;
   }
+  [[nodiscard]] StreamSource source_of(const std::string& bytes, const BatchShape& shape) const {
+    const std::string path = file(bytes);
+    return {std::make_unique<TokenFile>(path, shape.vocabulary), path, "tokens", shape};
+  }
   [[nodiscard]] std::string refusal(const std::string& bytes, std::int64_t vocabulary = 50257) const {
     try {
-      const TokenSource source(file(bytes), {.rows = 1, .sequence = 4, .vocabulary = vocabulary, .seed = 1});
+      static_cast<void>(source_of(bytes, {.rows = 1, .sequence = 4, .vocabulary = vocabulary, .seed = 1}));
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -78,7 +83,8 @@ TEST_F(TokenFiles, a_short_file_that_begins_as_a_magic_does_is_plain) {
 }
 
 TEST_F(TokenFiles, rows_are_split_as_those_of_a_text) {
-  const TokenSource source(file(bytes_of(counting(200))), {.rows = 4, .sequence = 5, .vocabulary = 256, .seed = 3});
+  const StreamSource source =
+      source_of(bytes_of(counting(200)), {.rows = 4, .sequence = 5, .vocabulary = 256, .seed = 3});
   std::set<std::int32_t> training, validation;
   Batch batch;
   for (std::int64_t step = 0; step < 1000; ++step) {
