@@ -14,6 +14,7 @@
 #include "harness/numerics.h"
 #include "harness/planned.h"
 #include "harness/run_files.h"
+#include "harness/run_identity.h"
 #include "harness/session.h"
 #include "harness/worker.h"
 #include "model/base/error.h"
@@ -134,34 +135,15 @@ void Coordinator::plan_cells() {
   }
 }
 
-// Of the whole matrix, whatever part of it runs now. Rounds may differ: more of them are more visits of the same kind.
-std::string Coordinator::fingerprint() const {
-  Hash hash;
-  for (const MatrixCell& cell : request_.matrix.cells)
-    hash.add(canonical_text(cell.configuration)).add(cell.excluded_by);
-  const MeasureSettings& m = request_.matrix.measure;
-  hash.add(fmt::format("{} {} {} {}", m.warmup_steps, m.timed_steps, m.profiled_steps, m.learning_steps));
-  return hexadecimal(hash.value());
-}
-
-std::string Coordinator::data_fingerprint() const {
-  Hash hash;
-  std::set<std::string> seen;  // cells share files
-  for (const MatrixCell& cell : request_.matrix.cells)
-    if (seen.insert(fmt::format("{}\n{}\n{}", cell.configuration.data.source, cell.configuration.data.tokenizer,
-                                mask_file_of(cell.configuration.model)))
-            .second)
-      hash.add(file_hashes(cell.configuration));
-  return hexadecimal(hash.value());
-}
-
 void Coordinator::open_run() {
   environment_ = environment_of(request_.machine, request_.command);
-  environment_["matrix_hash"] = fingerprint();
+  environment_["model"] = models_in_words(request_.matrix);
+  environment_["data"] = data_in_words(request_.matrix);
+  environment_["matrix_hash"] = matrix_hash(request_.matrix);
   const std::optional<Calibration>& calibration = request_.calibration.calibration;
   environment_["calibration"] =
       calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
-  environment_["data_hash"] = data_fingerprint();
+  environment_["data_hash"] = data_hash(request_.matrix);
   const fs::path environment_file = request_.out / "environment.json";
   open_out_folder(request_.out, environment_file.filename(), "run");
   lock_ = FolderLock(request_.out);
@@ -220,7 +202,7 @@ std::vector<Coordinator::Due> Coordinator::due_in(int round, bool profiled) cons
     if (!is_made(entry, VisitKind::timed, round)) due.push_back({cell, VisitKind::timed, round});
     if (profiled && !is_made(entry, VisitKind::profiled, round)) due.push_back({cell, VisitKind::profiled, round});
   }
-  std::mt19937_64 random(hash_of(fmt::format("{} {}", round, fingerprint())));
+  std::mt19937_64 random(hash_of(fmt::format("{} {}", round, matrix_hash(request_.matrix))));
   std::shuffle(due.begin(), due.end(), random);
   return due;
 }

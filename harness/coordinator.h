@@ -82,8 +82,6 @@ class Coordinator {
     return request_.out / "cells" / entry.cell.id;
   }
   [[nodiscard]] bool runs(const Entry& entry) const { return entry.planned.outcome == Outcome::planned; }
-  [[nodiscard]] std::string fingerprint() const;  // of all fields that decide what is measured
-  [[nodiscard]] std::string data_fingerprint() const;  // of the bytes of texts and masks
 
   RunRequest request_;
   std::vector<Entry> entries_;

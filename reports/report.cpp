@@ -21,14 +21,25 @@ std::string environment_text(const MeasuredRun& run, const char* key) {
   return found != run.environment.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+// "1,024", or "1,024 to 4,096" where cells differ.
+std::string span_of(const MeasuredRun& run, std::int64_t Record::*quantity) {
+  const auto [least, most] = std::minmax_element(run.cells.begin(), run.cells.end(), [&](const Cell& a, const Cell& b) {
+    return a.record.*quantity < b.record.*quantity;
+  });
+  const auto text = [&](const Cell& cell) { return format_count(static_cast<double>(cell.record.*quantity)); };
+  const std::int64_t low = (*least).record.*quantity, high = (*most).record.*quantity;
+  return low == high ? text(*least) : fmt::format("{} to {}", text(*least), text(*most));
+}
+
 void add_facts(Report& report, const MeasuredRun& run) {
   const Record& first = run.cells.front().record;
   const auto add = [&](const char* name, std::string text) {
     if (!text.empty()) report.facts.emplace_back(name, std::move(text));
   };
   add("model", environment_text(run, "model"));
-  add("parameters", format_count(static_cast<double>(first.parameters)));
-  add("tokens a step", format_count(static_cast<double>(first.tokens_per_step)));
+  add("parameters", span_of(run, &Record::parameters));
+  add("tokens a step", span_of(run, &Record::tokens_per_step));
+  add("data", environment_text(run, "data"));
   add("machine",
       first.device.kind == "cpu" ? first.device.name : fmt::format("{} ({})", first.device.name, first.device.kind));
   const auto measured =

@@ -4,7 +4,7 @@
     learn_pytorch.py --weights init.safetensors --text kjv.txt --rates loss.csv --out pytorch.csv
 
 The model is scripts/golden/reference.py in fp32 with torch.optim.Adam; learning rates are those of a stepscope loss.csv. The batch of
-step t is worked out here from its description alone (model/training/data_stream.h and text_source.h): row r begins at byte
+step t is worked out here from its description alone (model/training/data_stream.h and stream_rows.h): row r begins at byte
 floor(bits * offsets / 2^64), bits the first two words of Philox4x32-10 with key (seed, seed >> 32 ^ 0xda7a0001) and counter
 (0, r, t, 0), offsets the bytes before the last tenth less a row. Needs torch, numpy and safetensors.
 """

@@ -77,6 +77,8 @@ TEST_F(RunTest, four_cells_are_measured_verified_and_reported) {
       }
     }
   }
+  EXPECT_EQ(run.environment["model"], "tiny: 2 layers, hidden 64, 2 heads, sequence 32, vocabulary 256");
+  EXPECT_EQ(run.environment["data"], "synthetic");
   EXPECT_GE(learned, 2);
   // fp32 cells differ only in what they keep: to the bit.
   EXPECT_EQ(run.cells[1].record.numerics.gradient_error, 0.0);

@@ -315,6 +315,7 @@ struct SyntheticRun {
     const nlohmann::ordered_json environment{
         {"schema", "stepscope.environment/1"},
         {"model", "seed-small: 4 layers, hidden 256, 4 heads, sequence 128, vocabulary 256"},
+        {"data", "text kjv.txt, by bytes"},
         {"time", "2026-01-05 09:30 UTC"},
         {"command", "stepscope run harness/matrices/demo.toml --out runs/demo"},
         {"version", "0.1.0"},
