@@ -1,5 +1,6 @@
 """The figures, each drawn from the rows of its CSV: names, units and colours are chosen here, numbers are not."""
 import math
+import statistics
 
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -114,7 +115,8 @@ def time_memory(rows, names):
             points.append((x, y, row["label"] + role, ink, "bold" if role else "normal"))
     wide = max(map(x_of, rows)) > 8 * min(map(x_of, rows)), max(map(y_of, rows)) > 8 * min(map(y_of, rows))
     axes.margins(x=0.09, y=0.1)
-    frame_to_points(axes, [y_of(row) for row in rows], logarithmic=wide[1])
+    bars = [(number(row["low_ns"]) / time.scale, number(row["high_ns"]) / time.scale) for row in rows if row["low_ns"]]
+    frame_to_points(axes, [y_of(row) for row in rows], bars, logarithmic=wide[1])
     for is_wide, scale, axis in ((wide[0], axes.set_xscale, axes.xaxis), (wide[1], axes.set_yscale, axes.yaxis)):
         if is_wide:
             scale("log")
@@ -139,14 +141,16 @@ def time_memory(rows, names):
     return figure
 
 
-def frame_to_points(axes, heights, logarithmic):
-    """The frame follows the points, not the widest error bar, which is cut."""
-    low, high = min(heights), max(heights)
+def frame_to_points(axes, heights, bars, logarithmic):
+    """The frame follows the points and the bars of usual width; one that is much wider is cut."""
+    usual = 3 * statistics.median(high - low for low, high in bars) if bars else 0
+    inside = [end for bar in bars if bar[1] - bar[0] <= usual for end in bar]
+    low, high = min(heights + inside), max(heights + inside)
     bars_low, bars_high = axes.get_ylim()
     if logarithmic:
         axes.set_ylim(max(bars_low, low / 1.5), min(bars_high, high * 1.5))
         return
-    room = 0.35 * (high - low) or 0.1 * high
+    room = 0.35 * (max(heights) - min(heights)) or 0.1 * high
     axes.set_ylim(max(bars_low, low - room, 0), min(bars_high, high + room))
 
 
