@@ -41,6 +41,18 @@ class Kill : public TemporaryFolder {
     return 0;
   }
 
+  // Waits for one, however slowly a process starts; 0 where the run ended without another.
+  static pid_t next_worker_of(pid_t coordinator) {
+    for (int tries = 0; tries < 20'000 && !has_ended(coordinator); ++tries, sleep_ms(1))
+      if (const pid_t worker = worker_of(coordinator); worker != 0) return worker;
+    return 0;
+  }
+
+  static bool has_ended(pid_t process) {
+    const std::string state = text_of(fmt::format("/proc/{}/stat", process));
+    return state.empty() || state.find(") Z") != std::string::npos;
+  }
+
   static std::string text_of(const fs::path& file) {
     std::ifstream stream(file, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
@@ -76,8 +88,10 @@ TEST_F(Kill, twenty_times_leaves_the_records_of_a_run_never_killed) {
   int killed = 0;
   for (int tries = 0; killed < 20 && tries < 200; ++tries) {
     const pid_t coordinator = testing::start_program(run_arguments("killed"), folder / "log");
+    const bool of_a_worker = killed % 2 == 1;
+    if (of_a_worker) next_worker_of(coordinator);
     sleep_ms(std::uniform_int_distribution(5, 400)(random));
-    const pid_t victim = killed % 2 == 0 ? coordinator : worker_of(coordinator);
+    const pid_t victim = of_a_worker ? next_worker_of(coordinator) : coordinator;
     if (victim > 0 && kill(victim, SIGKILL) == 0) ++killed;
     if (victim != coordinator) {
       sleep_ms(20);

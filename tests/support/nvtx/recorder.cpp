@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <string>
 
@@ -25,6 +26,8 @@ struct Schema {
 
 std::FILE* file = nullptr;
 Schema schema;
+std::deque<Domain> domains;  // as long as the process; what they hold stays where it is
+std::deque<std::string> strings;
 constexpr std::uint64_t schema_id = 77;
 
 const Domain& of(nvtxDomainHandle_t handle) { return *reinterpret_cast<const Domain*>(handle); }
@@ -34,7 +37,7 @@ nvtxDomainHandle_t NVTX_API domain_create(const char* name) {
                R"({"event": "domain", "domain": "%s"})"
                "\n",
                name);
-  return reinterpret_cast<nvtxDomainHandle_t>(new Domain{name, {}});  // as long as the process
+  return reinterpret_cast<nvtxDomainHandle_t>(&domains.emplace_back(Domain{name, {}}));
 }
 
 nvtxStringHandle_t NVTX_API register_string(nvtxDomainHandle_t domain, const char* text) {
@@ -42,7 +45,7 @@ nvtxStringHandle_t NVTX_API register_string(nvtxDomainHandle_t domain, const cha
                R"({"event": "string", "domain": "%s", "name": "%s"})"
                "\n",
                of(domain).name.c_str(), text);
-  return reinterpret_cast<nvtxStringHandle_t>(new std::string(text));
+  return reinterpret_cast<nvtxStringHandle_t>(&strings.emplace_back(text));
 }
 
 void NVTX_API name_category(nvtxDomainHandle_t domain, std::uint32_t id, const char* name) {
