@@ -12,16 +12,60 @@ namespace {
 
 enum class Fit { smallest_gap, lowest_gap };
 
+// Placed buffers by offset, once for the whole step and for each half, quarter, ... of it in which they live: what is alive together
+// with a short-lived buffer is in a short list.
+class Placed {
+ public:
+  Placed(const std::vector<Buffer>& buffers, const std::vector<std::int64_t>& offsets)
+      : buffers_(buffers), offsets_(offsets) {
+    int operations = 1;
+    for (const Buffer& buffer : buffers) operations = std::max(operations, buffer.dies + 1);
+    int leaf = 64;  // operations; their lists' length and the number of lists balance there
+    while (operations > 1024 * leaf) leaf *= 2;
+    for (span_ = leaf; span_ < operations; span_ *= 2) ++levels_;
+    parts_.resize((std::size_t{2} << levels_) - 1);
+  }
+
+  void clear() {
+    for (std::vector<int>& part : parts_) part.clear();
+  }
+
+  // All that are alive while the buffer is, and some others.
+  [[nodiscard]] const std::vector<int>& around(const Buffer& buffer) const {
+    int level = levels_;
+    while (level > 0 && at(level, buffer.born) != at(level, buffer.dies)) --level;
+    return parts_[at(level, buffer.born)];
+  }
+
+  void insert(int index) {
+    const Buffer& buffer = buffers_[static_cast<std::size_t>(index)];
+    const std::int64_t offset = offsets_[static_cast<std::size_t>(index)];
+    const auto below = [&](std::int64_t value, int other) { return value < offsets_[static_cast<std::size_t>(other)]; };
+    for (int level = 0; level <= levels_; ++level)
+      for (std::size_t part = at(level, buffer.born); part <= at(level, buffer.dies); ++part)
+        parts_[part].insert(std::upper_bound(parts_[part].begin(), parts_[part].end(), offset, below), index);
+  }
+
+ private:
+  [[nodiscard]] std::size_t at(int level, int operation) const {
+    return (std::size_t{1} << level) - 1 + static_cast<std::size_t>(operation / (span_ >> level));
+  }
+
+  const std::vector<Buffer>& buffers_;
+  const std::vector<std::int64_t>& offsets_;
+  int levels_ = 0, span_ = 1;  // operations of the only part of level 0
+  std::vector<std::vector<int>> parts_;  // of level 0, then the two of level 1, ...
+};
+
 // Each buffer into the smallest (or the lowest) gap among placed buffers that overlap it in time, else above them.
 std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& order,
-                   std::vector<std::int64_t>& offsets, Fit fit) {
-  std::vector<int> placed;  // by offset
-  placed.reserve(order.size());
+                   std::vector<std::int64_t>& offsets, Placed& placed, Fit fit) {
+  placed.clear();
   std::int64_t top = 0;
   for (const int index : order) {
     const Buffer& buffer = buffers[static_cast<std::size_t>(index)];
     std::int64_t cursor = 0, best = -1, best_gap = 0;
-    for (const int other : placed) {
+    for (const int other : placed.around(buffer)) {
       const Buffer& neighbour = buffers[static_cast<std::size_t>(other)];
       if (neighbour.dies < buffer.born || buffer.dies < neighbour.born) continue;
       const std::int64_t offset = offsets[static_cast<std::size_t>(other)];
@@ -30,13 +74,9 @@ std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& o
         best = cursor, best_gap = gap;
       cursor = std::max(cursor, offset + neighbour.bytes);
     }
-    const std::int64_t offset = best >= 0 ? best : cursor;
-    offsets[static_cast<std::size_t>(index)] = offset;
-    top = std::max(top, offset + buffer.bytes);
-    placed.insert(std::upper_bound(
-                      placed.begin(), placed.end(), offset,
-                      [&](std::int64_t value, int other) { return value < offsets[static_cast<std::size_t>(other)]; }),
-                  index);
+    offsets[static_cast<std::size_t>(index)] = best >= 0 ? best : cursor;
+    top = std::max(top, offsets[static_cast<std::size_t>(index)] + buffer.bytes);
+    placed.insert(index);
   }
   return top;
 }
@@ -45,8 +85,9 @@ std::int64_t place(const std::vector<Buffer>& buffers, const std::vector<int>& o
 std::int64_t squeaky_wheel(const std::vector<Buffer>& buffers, std::vector<int> order, std::int64_t target,
                            std::vector<std::int64_t>& best_offsets, std::int64_t best, Fit fit) {
   std::vector<std::int64_t> offsets(buffers.size(), 0);
+  Placed placed(buffers, offsets);
   for (int round = 0; round < 200; ++round) {
-    const std::int64_t top = place(buffers, order, offsets, fit);
+    const std::int64_t top = place(buffers, order, offsets, placed, fit);
     if (best < 0 || top < best) best = top, best_offsets = offsets;
     if (best == target) break;
     std::stable_partition(order.begin(), order.end(), [&](int index) {
