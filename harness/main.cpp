@@ -61,6 +61,7 @@ int run(int argc, char** argv) {
   CLI::App app{
       "Which mix of precision, checkpointing and accumulation to train a transformer with, what each costs, and why."};
   app.name("stepscope");
+  app.set_version_flag("--version", "stepscope " STEPSCOPE_VERSION);
   app.require_subcommand(1);
   stepscope::add_plan(app);
   stepscope::add_step(app);

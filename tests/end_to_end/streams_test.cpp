@@ -38,8 +38,8 @@ class EndToEndStreams : public TemporaryFolder {
 TEST_F(EndToEndStreams, lost_output_is_a_failure_of_every_command) {
   ASSERT_EQ(status_of("stepscope run --preset tiny --fast --out run > /dev/null"), 0) << said;
   for (const std::string command : {"plan --preset tiny", "plan --preset tiny --dump", "step --preset tiny", "devices",
-                                    "run --preset tiny --fast --out run", "report run", "--help", "plan --help",
-                                    "train --preset tiny --steps 2 --out t"})
+                                    "run --preset tiny --fast --out run", "report run", "--version", "--help",
+                                    "plan --help", "train --preset tiny --steps 2 --out t"})
     for (const std::string where : {"> /dev/full", ">&-"}) {
       EXPECT_EQ(status_of("stepscope " + command + " " + where), 3) << command << where;
       EXPECT_EQ(said, "stepscope: standard output cannot be written: what was printed is lost\n") << command << where;
