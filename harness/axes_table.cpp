@@ -103,6 +103,31 @@ Field derived(Field field) {
   return field;
 }
 
+// What tells one family of transformers from another.
+void add_architecture_fields(std::vector<Field>& table) {
+  constexpr auto model = &Configuration::model;
+  using M = ModelSettings;
+  table.push_back(text("model", model, "norm", &M::norm, {"layer", "rms"}, "of every block's input and the last"));
+  table.push_back(text("model", model, "activation", &M::activation, {"gelu", "swiglu"},
+                       "inside the MLP; swiglu has a second matrix, the gate"));
+  table.push_back(
+      text("model", model, "positions", &M::positions, {"learned", "rotary"}, "how tokens know their place"));
+  table.push_back(number("model", model, "rope_theta", &M::rope_theta, 1, 1e12, "base of the rotary wavelengths"));
+  table.push_back(text("model", model, "rope_scaling", &M::rope_scaling, {"none", "llama3"},
+                       "whether long rotary wavelengths are stretched, by the four fields that follow"));
+  table.push_back(number("model", model, "rope_factor", &M::rope_factor, 1, 1e6, "how far they are stretched"));
+  table.push_back(number("model", model, "rope_low_frequency", &M::rope_low_frequency, 1e-6, 1e6,
+                         "turns in rope_original_sequence below which a wavelength is stretched whole"));
+  table.push_back(number("model", model, "rope_high_frequency", &M::rope_high_frequency, 1e-6, 1e6,
+                         "turns above which it is left as it is"));
+  table.push_back(whole("model", model, "rope_original_sequence", &M::rope_original_sequence, 1, 1 << 30,
+                        "tokens of a row before the stretching"));
+  table.push_back(flag("model", model, "qkv_bias", &M::qkv_bias, "whether queries, keys and values have a bias"));
+  table.push_back(flag("model", model, "out_bias", &M::out_bias, "whether the attention's last Dense has one"));
+  table.push_back(flag("model", model, "mlp_bias", &M::mlp_bias, "whether the Denses of the MLP have one"));
+  table.push_back(flag("model", model, "qk_norm", &M::qk_norm, "an rms norm over each query and key"));
+}
+
 void add_model_fields(std::vector<Field>& table) {
   constexpr auto model = &Configuration::model;
   using M = ModelSettings;
@@ -110,14 +135,14 @@ void add_model_fields(std::vector<Field>& table) {
   table.push_back(whole("model", model, "layers", &M::layers, 1, 1024, "transformer blocks"));
   table.push_back(whole("model", model, "hidden", &M::hidden, 1, wide, "width of the residual stream"));
   table.push_back(whole("model", model, "heads", &M::heads, 1, 4096, "attention heads"));
-  table.push_back(
-      derived(whole("model", model, "kv_heads", &M::kv_heads, 1, 4096, "heads of keys and values; default: heads")));
+  table.push_back(derived(whole("model", model, "kv_heads", &M::kv_heads, 1, 4096,
+                                "heads of keys and values, a divisor of heads; default: heads")));
   table.push_back(
       derived(whole("model", model, "head_dim", &M::head_dim, 1, 4096, "width of a head; default: hidden / heads")));
   table.push_back(
       derived(whole("model", model, "mlp_hidden", &M::mlp_hidden, 1, wide, "width inside the MLP; default: 4 hidden")));
   table.push_back(whole("model", model, "vocabulary", &M::vocabulary, 1, wide, "different tokens"));
-  table.push_back(whole("model", model, "max_sequence", &M::max_sequence, 1, wide, "learned positions"));
+  table.push_back(whole("model", model, "max_sequence", &M::max_sequence, 1, wide, "longest row of tokens"));
   table.push_back(
       number("model", model, "dropout", &M::dropout, 0, 0.99, "share of elements dropped after each block"));
   table.push_back(
@@ -131,6 +156,7 @@ void add_model_fields(std::vector<Field>& table) {
       number("model", model, "norm_epsilon", &M::norm_epsilon, 1e-12, 0.1, "added to each norm's variance"));
   table.push_back(number("model", model, "initial_deviation", &M::initial_deviation, 0, 10,
                          "of initial weights and embeddings; 0: by width"));
+  add_architecture_fields(table);
   Field mask = member("model", model, "mask", &M::mask, Type::list, "what hides keys; masks combine by and");
   mask.right = "a list of \"causal\", \"padding\", \"custom:FILE\"";
   table.push_back(std::move(mask));

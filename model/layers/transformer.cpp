@@ -36,6 +36,20 @@ Operand head(Builder& b, const ModelSettings& m, const Operand& h) {
   return wide_dense(b, "head", h, m.vocabulary, initial_weight(m, m.hidden), m.head_bias);
 }
 
+void refuse_what_is_not_built(const ModelSettings& m) {
+  const auto refuse = [](std::string_view field, const auto& value) {
+    throw UsageError(fmt::format("model.{} = {}: is not built yet", field, value));
+  };
+  if (m.norm != "layer") refuse("norm", m.norm);
+  if (m.activation != "gelu") refuse("activation", m.activation);
+  if (m.positions != "learned") refuse("positions", m.positions);
+  if (m.kv_heads != m.heads) refuse("kv_heads", m.kv_heads);
+  if (!m.qkv_bias) refuse("qkv_bias", false);
+  if (!m.out_bias) refuse("out_bias", false);
+  if (!m.mlp_bias) refuse("mlp_bias", false);
+  if (m.qk_norm) refuse("qk_norm", true);
+}
+
 }  // namespace
 
 Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom_mask_shape) {
@@ -43,6 +57,7 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
   if (sequence > m.max_sequence)
     throw UsageError(
         fmt::format("training.sequence = {}: must be at most model.max_sequence = {}", sequence, m.max_sequence));
+  refuse_what_is_not_built(m);
   const StateId tokens = b.batch_state("tokens", {DType::int32, {batch, sequence}});
   const StateId targets = b.batch_state("targets", {DType::int32, {batch, sequence}});
   const AttentionMask mask = attention_mask(b, m, custom_mask_shape);
