@@ -27,6 +27,14 @@
 #include "model/operations/linear/linear_cpu.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
 #include "model/operations/materialised_attention/materialised_attention_cpu.h"
+#include "model/operations/qk_norm/qk_norm.h"
+#include "model/operations/qk_norm/qk_norm_cpu.h"
+#include "model/operations/rms_norm/rms_norm.h"
+#include "model/operations/rms_norm/rms_norm_cpu.h"
+#include "model/operations/rotary/rotary.h"
+#include "model/operations/rotary/rotary_cpu.h"
+#include "model/operations/swiglu/swiglu.h"
+#include "model/operations/swiglu/swiglu_cpu.h"
 #include "model/program/add.h"
 
 namespace stepscope {
@@ -42,6 +50,14 @@ std::span<const OperationRow> operation_list() {
       {&linear_input_gradient_kind, {linear_input_gradient_cpu_workspace, bind_linear_input_gradient_cpu}},
       {&layer_norm_kind, {nullptr, bind_layer_norm_cpu}},
       {&layer_norm_gradient_kind, {layer_norm_gradient_cpu_workspace, bind_layer_norm_gradient_cpu}},
+      {&rms_norm_kind, {nullptr, bind_rms_norm_cpu}},
+      {&rms_norm_gradient_kind, {rms_norm_gradient_cpu_workspace, bind_rms_norm_gradient_cpu}},
+      {&qk_norm_kind, {nullptr, bind_qk_norm_cpu}},
+      {&qk_norm_gradient_kind, {qk_norm_gradient_cpu_workspace, bind_qk_norm_gradient_cpu}},
+      {&rotary_kind, {rotary_cpu_workspace, bind_rotary_cpu}},
+      {&rotary_gradient_kind, {rotary_cpu_workspace, bind_rotary_gradient_cpu}},
+      {&swiglu_kind, {nullptr, bind_swiglu_cpu}},
+      {&swiglu_gradient_kind, {nullptr, bind_swiglu_gradient_cpu}},
       {&gelu_kind, {nullptr, bind_gelu_cpu}},
       {&gelu_gradient_kind, {nullptr, bind_gelu_gradient_cpu}},
       {&attention_kind, {attention_cpu_workspace, bind_attention_cpu}},

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/base/error.h"
+#include "model/operations/packed_heads.h"
 #include "model/program/program.h"
 
 namespace stepscope {
@@ -23,6 +24,12 @@ namespace stepscope {
 
 inline void require(bool holds, const std::string& what) {
   if (!holds) throw ProgramError("V2", what);
+}
+
+inline void require_packed(const Shape& qkv, std::int64_t heads, std::int64_t head_dim, const std::string& operation) {
+  require(packed_heads(qkv, heads, head_dim).kv_heads > 0,
+          operation + ": " + to_string(qkv) + " does not pack " + std::to_string(heads) + " heads of " +
+              std::to_string(head_dim) + " features with their keys and values");
 }
 
 [[nodiscard]] inline const Shape& shape_of(const Operation& op, int in) {

@@ -116,16 +116,25 @@ struct MaskKinds {
   bool operator==(const MaskKinds&) const = default;
 };
 
+// How fast rotary positions turn a pair of features (model/operations/rotary). original 0: as theta alone says.
+struct RotaryScale {
+  double theta = 0;
+  double factor = 0, low = 0, high = 0;  // of wavelengths that are long beside `original`
+  std::int64_t original = 0;  // tokens
+  bool operator==(const RotaryScale&) const = default;
+};
+
 // What an operation needs to know besides its operands. One struct, so that "the same operation" is operator==.
 struct Attributes {
   DType output =
       DType::fp32;  // of the first output (matmuls always accumulate in fp32, in fp64 where operands are fp64)
-  double epsilon = 0;  // layer_norm, adam
+  double epsilon = 0;  // norms, adam
   double rate = 0;  // dropout: the share of elements dropped
   double scale = 0;  // attention: scores are multiplied by it
   int heads = 0;
   int head_dim = 0;
   MaskKinds mask = {};
+  RotaryScale rotary = {};
   bool transposed_weight = false;  // linear_weight_gradient: the weight is stored [O, I]
   int random_site = -1;  // which stream of random numbers; unique a forward operation
   double beta1 = 0, beta2 = 0, weight_decay = 0;  // adam

@@ -20,11 +20,13 @@ std::uint64_t mix(std::uint64_t hash, double number) { return mix(hash, std::bit
 
 std::uint64_t hash_of(const Attributes& a) {
   std::uint64_t hash = mix(1, static_cast<std::uint64_t>(a.output));
-  for (const double number : {a.epsilon, a.rate, a.scale, a.beta1, a.beta2, a.weight_decay, a.clip})
+  for (const double number : {a.epsilon, a.rate, a.scale, a.beta1, a.beta2, a.weight_decay, a.clip, a.rotary.theta,
+                              a.rotary.factor, a.rotary.low, a.rotary.high})
     hash = mix(hash, number);
   for (const int number : {a.heads, a.head_dim, a.random_site, a.mask.causal ? 1 : 0, a.mask.padding ? 1 : 0,
                            a.mask.custom ? 1 : 0, a.transposed_weight ? 1 : 0})
     hash = mix(hash, static_cast<std::uint64_t>(number));
+  hash = mix(hash, static_cast<std::uint64_t>(a.rotary.original));
   return mix(hash, a.algorithm);
 }
 

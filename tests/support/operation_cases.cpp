@@ -1,12 +1,9 @@
 #include "tests/support/operation_cases.h"
 
 #include <cmath>
-#include <random>
 
-#include "model/base/half.h"
 #include "model/operations/adam/adam.h"
 #include "model/operations/attention/attention.h"
-#include "model/operations/cast/cast.h"
 #include "model/operations/count_tokens/count_tokens.h"
 #include "model/operations/cross_entropy/cross_entropy.h"
 #include "model/operations/dropout_add/dropout_add.h"
@@ -16,125 +13,13 @@
 #include "model/operations/layer_norm/layer_norm.h"
 #include "model/operations/linear/linear.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
+#include "model/operations/qk_norm/qk_norm.h"
+#include "model/operations/rms_norm/rms_norm.h"
+#include "model/operations/rotary/rotary.h"
+#include "model/operations/swiglu/swiglu.h"
 #include "model/program/add.h"
-#include "model/program/gradient.h"
-#include "tests/support/test_kinds.h"
 
 namespace stepscope::testing {
-
-namespace {
-
-DType master_of(DType compute) { return compute == DType::fp64 ? DType::fp64 : DType::fp32; }
-
-double exact_in_bf16(double x) { return static_cast<double>(to_float(to_bf16(static_cast<float>(x)))); }
-
-Shape with_first(const Shape& shape, std::int64_t first) {
-  switch (shape.rank()) {
-    case 1: return {first};
-    case 2: return {first, shape[1]};
-    case 3: return {first, shape[1], shape[2]};
-    default: return {first, shape[1], shape[2], shape[3]};
-  }
-}
-
-}  // namespace
-
-CaseBuilder::CaseBuilder(DType compute, int micro_steps)
-    : b(compute, master_of(compute)), micro_steps_(micro_steps), draws_(0) {}
-
-std::vector<double> CaseBuilder::random(std::int64_t count, double mean, double deviation) {
-  std::mt19937_64 engine(++draws_);
-  std::normal_distribution<double> normal(mean, deviation);
-  std::vector<double> numbers(static_cast<std::size_t>(count));
-  for (double& x : numbers) x = exact_in_bf16(normal(engine));
-  return numbers;
-}
-
-Operand CaseBuilder::share(StateId state) const {
-  Operand operand = b.operand(state);
-  const Shape all = operand.view.shape;
-  operand.view.shape = with_first(all, all[0] / micro_steps_);
-  operand.view.micro_stride = operand.view.shape.elements();
-  return operand;
-}
-
-Operand CaseBuilder::activation(const std::string& name, const Shape& shape, double mean, double deviation) {
-  const Operand state = parameter(name, shape, Builder::Use::exact, mean, deviation);
-  return b.operand(given(b, share(state.state()), b.compute()));
-}
-
-Operand CaseBuilder::wide_activation(const std::string& name, const Shape& shape, double mean, double deviation) {
-  const Operand state = parameter(name, shape, Builder::Use::exact, mean, deviation);
-  return b.operand(given(b, share(state.state()), b.statistic()));
-}
-
-Operand CaseBuilder::parameter(const std::string& name, const Shape& shape, Builder::Use use, double mean,
-                               double deviation) {
-  contents_[name] = random(shape.elements(), mean, deviation);
-  return b.parameter(name, shape, {}, use);
-}
-
-Operand CaseBuilder::integers(const std::string& name, const Shape& shape, std::vector<double> numbers) {
-  contents_[name] = std::move(numbers);
-  return share(b.batch_state(name, {DType::int32, shape}));
-}
-
-Operand CaseBuilder::whole_integers(const std::string& name) const { return b.operand(b.program().find_state(name)); }
-
-Operand CaseBuilder::mask(const Shape& shape, double visible, int hidden_row) {
-  std::mt19937_64 engine(++draws_);
-  std::bernoulli_distribution coin(visible);
-  std::vector<double> numbers(static_cast<std::size_t>(shape.elements()));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const auto row = static_cast<std::int64_t>(i) / shape[3] % shape[2];
-    numbers[i] = row != hidden_row && coin(engine) ? 1 : 0;
-  }
-  contents_["mask"] = std::move(numbers);
-  const StateId state = b.batch_state("mask", {DType::u8, shape});
-  return shape[0] == 1 ? b.operand(state) : share(state);
-}
-
-StateId CaseBuilder::state(const std::string& name, StateKind kind, const Shape& shape, std::vector<double> numbers,
-                           StateId master) {
-  contents_[name] = std::move(numbers);
-  extra_states_.push_back({name, {b.master(), shape}, kind, {0}, master, {}});
-  return {static_cast<int>(b.program().states.size() + extra_states_.size()) - 1};
-}
-
-void CaseBuilder::project(const std::vector<ValueId>& outputs) {
-  std::vector<Operand> ys, weights;
-  for (const ValueId y : outputs) {
-    const Shape local = b.program().value(y).type.shape;
-    const Shape all = with_first(local, local[0] * micro_steps_);
-    const std::string name = "weights" + std::to_string(weights.size());
-    contents_[name] = random(all.elements(), 0, 1);
-    weights.push_back(share(b.batch_state(name, {DType::fp64, all})));
-    ys.push_back(b.operand(y));
-  }
-  loss_ = testing::project(b, ys, weights);
-}
-
-void CaseBuilder::update(const OperationKind& kind, const Attributes& attributes, std::vector<Operand> ins,
-                         std::vector<Write> writes) {
-  updates_.push_back({.kind = &kind,
-                      .attributes = attributes,
-                      .ins = std::move(ins),
-                      .outs = {},
-                      .writes = std::move(writes),
-                      .site = {0},
-                      .phase = Phase::update,
-                      .section = Section::update});
-}
-
-CaseProgram CaseBuilder::finish() && {
-  cast_copies(b);
-  b.set_batch(micro_steps_, 1, micro_steps_);
-  Program forward = std::move(b).finish(loss_, {});
-  if (loss_.index >= 0) return {differentiate(forward, keepable(forward)), std::move(contents_)};
-  forward.states.insert(forward.states.end(), extra_states_.begin(), extra_states_.end());
-  forward.operations.insert(forward.operations.end(), updates_.begin(), updates_.end());
-  return {std::move(forward), std::move(contents_)};
-}
 
 CaseProgram OperationCase::make(DType compute, int micro) const {
   CaseBuilder c(compute, micro);
@@ -169,6 +54,24 @@ OperationCase embedding_case(std::int64_t batch, std::int64_t sequence, std::int
         positions.view.shape = {sequence, features};
         c.project({embedding(c.b, tokens, table, positions)});
       }};
+}
+
+OperationCase embedding_alone_case(std::int64_t batch, std::int64_t sequence, std::int64_t vocabulary,
+                                   std::int64_t features) {
+  return {
+      named("embedding_without_positions", {batch, sequence, vocabulary, features}), 2, true, [=](CaseBuilder& c) {
+        const Operand tokens = c.integers("tokens", {batch, sequence}, counting_tokens(batch * sequence, vocabulary));
+        c.project({embedding(c.b, tokens, c.parameter("table", {vocabulary, features}, Use::exact), {})});
+      }};
+}
+
+OperationCase linear_without_bias_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out) {
+  return {named("linear_without_bias", {batch, sequence, in, out}), 2, false, [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, in});
+            const double deviation = 1 / std::sqrt(static_cast<double>(in));
+            const Operand weight = c.parameter("weight", {in, out}, Use::multiplied, 0, deviation);
+            c.project({linear(c.b, x, weight, {}, c.b.compute())});
+          }};
 }
 
 OperationCase linear_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out,
@@ -207,6 +110,44 @@ OperationCase layer_norm_case(std::int64_t batch, std::int64_t sequence, std::in
             const Operand bias = c.parameter("bias", {features}, Use::exact);
             const ValueId y = layer_norm(c.b, x, scale, bias, 1e-6);
             c.project(twice ? std::vector{y, x.value()} : std::vector{y});
+          }};
+}
+
+OperationCase rms_norm_case(std::int64_t batch, std::int64_t sequence, std::int64_t features, bool twice) {
+  return {named(twice ? "rms_norm_of_a_residual" : "rms_norm", {batch, sequence, features}), batch % 2 == 0 ? 2 : 1,
+          true, [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, features}, 0.5, 2);
+            const Operand scale = c.parameter("scale", {features}, Use::exact, 1, 0.25);
+            const ValueId y = rms_norm(c.b, x, scale, 1e-6);
+            c.project(twice ? std::vector{y, x.value()} : std::vector{y});
+          }};
+}
+
+// heads share kv_heads keys and values; epsilon is of the size of the squares, so that its place in the formula is felt.
+OperationCase qk_norm_case(std::int64_t batch, std::int64_t sequence, std::int64_t heads, std::int64_t kv_heads,
+                           std::int64_t width) {
+  return {named("qk_norm", {batch, sequence, heads, kv_heads, width}), 2, true, [=](CaseBuilder& c) {
+            const Operand qkv = c.activation("qkv", {batch, sequence, (heads + 2 * kv_heads) * width}, 0.5, 2);
+            const Operand q_scale = c.parameter("q_scale", {width}, Use::exact, 1, 0.25);
+            const Operand k_scale = c.parameter("k_scale", {width}, Use::exact, -1, 0.25);
+            c.project({qk_norm(c.b, qkv, q_scale, k_scale, heads, 0.25)});
+          }};
+}
+
+OperationCase rotary_case(std::int64_t batch, std::int64_t sequence, std::int64_t heads, std::int64_t kv_heads,
+                          std::int64_t width, const RotaryScale& scale) {
+  return {named(scale.original > 0 ? "rotary_stretched" : "rotary", {batch, sequence, heads, kv_heads, width}), 2, true,
+          [=](CaseBuilder& c) {
+            const Operand qkv = c.activation("qkv", {batch, sequence, (heads + 2 * kv_heads) * width});
+            c.project({rotary(c.b, qkv, heads, width, scale)});
+          }};
+}
+
+OperationCase swiglu_case(std::int64_t batch, std::int64_t sequence, std::int64_t features) {
+  return {named("swiglu", {batch, sequence, features}), 2, true, [=](CaseBuilder& c) {
+            const Operand gate = c.activation("gate", {batch, sequence, features}, 0, 2),
+                          up = c.activation("up", {batch, sequence, features});
+            c.project({swiglu(c.b, gate, up)});
           }};
 }
 
@@ -254,21 +195,21 @@ struct Masking {
 };
 
 OperationCase attention_case(bool materialised, const Masking& masking, std::int64_t batch, std::int64_t sequence,
-                             std::int64_t heads, std::int64_t width) {
-  const std::string kind = materialised ? "materialised_attention" : "attention";
-  return {named(kind + "_" + masking.name, {batch, sequence, heads, width}), 2, true, [=](CaseBuilder& c) {
-            const std::int64_t packed = 3 * heads * width;
+                             std::int64_t heads, std::int64_t width, std::int64_t kv_heads = 0) {
+  if (kv_heads == 0) kv_heads = heads;
+  const std::string kind = std::string(materialised ? "materialised_" : "") + (kv_heads < heads ? "grouped_" : "");
+  return {named(kind + "attention_" + masking.name, {batch, sequence, heads, width}), 2, true, [=](CaseBuilder& c) {
+            const std::int64_t queries = heads / kv_heads, packed = (heads + 2 * kv_heads) * width;
             const Operand qkv = c.activation("qkv", {batch, sequence, packed});
-            AttentionOperands operands;
+            AttentionOperands operands{qkv, qkv, qkv, {}, {}};
+            std::int64_t next = 0;
             for (Operand* part : {&operands.q, &operands.k, &operands.v}) {
-              *part = qkv;
-              part->view = {.offset = (part == &operands.q   ? 0
-                                       : part == &operands.k ? 1
-                                                             : 2) *
-                                      width,
-                            .shape = {qkv.view.shape[0], sequence, heads, width},
-                            .strides = {sequence * packed, packed, 3 * width, 1},
+              const std::int64_t features = part == &operands.q ? queries * width : width;
+              part->view = {.offset = next,
+                            .shape = {qkv.view.shape[0], sequence, kv_heads, features},
+                            .strides = {sequence * packed, packed, packed / kv_heads, 1},
                             .micro_stride = 0};
+              next += features;
             }
             if (masking.padding) {  // from the full length down to none
               std::vector<double> lengths(static_cast<std::size_t>(batch));
@@ -310,6 +251,20 @@ OperationCase update_case(const std::string& name, std::vector<Shape> shapes, do
           }};
 }
 
+void add_attention_cases(std::vector<OperationCase>& cases) {
+  const Masking maskings[] = {{"unmasked", false, false, 0},      {"causal", true, false, 0},
+                              {"padding", false, true, 0},        {"custom", false, false, 2},
+                              {"shared_custom", false, false, 1}, {"causal_padding", true, true, 0},
+                              {"all_masks", true, true, 2}};
+  for (const bool materialised : {false, true}) {
+    for (const Masking& masking : maskings) cases.push_back(attention_case(materialised, masking, 4, 5, 2, 3));
+    for (const Masking& masking : maskings) cases.push_back(attention_case(materialised, masking, 4, 5, 6, 4, 2));
+    cases.push_back(attention_case(materialised, maskings[5], 2, 150, 3, 16, 1));  // one key for all heads
+    cases.push_back(attention_case(materialised, maskings[1], 2, 1, 1, 1));
+    cases.push_back(attention_case(materialised, maskings[5], 2, 150, 2, 16));  // several blocks of queries and keys
+  }
+}
+
 std::vector<OperationCase> make_cases() {
   std::vector<OperationCase> cases{
       embedding_case(2, 1, 1, 1, 1),
@@ -327,6 +282,22 @@ std::vector<OperationCase> make_cases() {
       layer_norm_case(2, 3, 7, false),
       layer_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
       layer_norm_case(2, 130, 96, true),  // several partial sums
+      linear_without_bias_case(4, 5, 7, 3),
+      embedding_alone_case(4, 40, 100, 200),
+      rms_norm_case(1, 1, 2, false),
+      rms_norm_case(2, 3, 7, false),
+      rms_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
+      rms_norm_case(2, 130, 96, true),  // several partial sums
+      qk_norm_case(2, 1, 1, 1, 2),
+      qk_norm_case(2, 3, 6, 2, 7),
+      qk_norm_case(4, 70, 4, 4, 33),  // several partial sums, a key for each head
+      rotary_case(2, 1, 1, 1, 2, {.theta = 10000}),
+      rotary_case(2, 9, 6, 2, 6, {.theta = 100}),
+      rotary_case(4, 150, 4, 2, 34, {.theta = 10000}),  // several tasks
+      rotary_case(2, 40, 4, 1, 16, {.theta = 500, .factor = 8, .low = 1, .high = 4, .original = 32}),
+      swiglu_case(2, 1, 1),
+      swiglu_case(2, 3, 7),
+      swiglu_case(2, 37, 301),  // several tasks
       gelu_case(2, 1, 1),
       gelu_case(2, 3, 7),
       gelu_case(2, 70, 301),  // several tasks
@@ -343,15 +314,7 @@ std::vector<OperationCase> make_cases() {
       update_case("update_without_clipping", {{1}, {3, 7}}, 0),
       update_case("update_with_clipping", {{150, 301}, {37}}, 1.5),
   };
-  const Masking maskings[] = {{"unmasked", false, false, 0},      {"causal", true, false, 0},
-                              {"padding", false, true, 0},        {"custom", false, false, 2},
-                              {"shared_custom", false, false, 1}, {"causal_padding", true, true, 0},
-                              {"all_masks", true, true, 2}};
-  for (const bool materialised : {false, true}) {
-    for (const Masking& masking : maskings) cases.push_back(attention_case(materialised, masking, 4, 5, 2, 3));
-    cases.push_back(attention_case(materialised, maskings[1], 2, 1, 1, 1));
-    cases.push_back(attention_case(materialised, maskings[5], 2, 150, 2, 16));  // several blocks of queries and keys
-  }
+  add_attention_cases(cases);
   return cases;
 }
 

@@ -13,21 +13,23 @@ std::vector<Operand> in_order(const AttentionOperands& operands) {
 }
 
 Attributes attention_attributes(const AttentionOperands& operands, bool causal, double scale) {
-  const Shape& q = operands.q.view.shape;
+  const Shape &q = operands.q.view.shape, &k = operands.k.view.shape;
   return {.scale = scale,
-          .heads = static_cast<int>(q[2]),
-          .head_dim = static_cast<int>(q[3]),
+          .heads = static_cast<int>(q[2] * q[3] / k[3]),
+          .head_dim = static_cast<int>(k[3]),
           .mask = {.causal = causal, .padding = operands.lengths.has_value(), .custom = operands.mask.has_value()}};
 }
 
 void check_attention(const Program& program, const Operation& op, int first) {
   const auto in = [&](int i) -> const Operand& { return op.ins[static_cast<std::size_t>(first + i)]; };
-  const Shape& q = in(0).view.shape;
-  require(q.rank() == 4 && in(1).view.shape == q && in(2).view.shape == q,
-          "attention: q, k, v are not of one shape [B,S,heads,D]");
+  const Shape &q = in(0).view.shape, &k = in(1).view.shape;
+  require(q.rank() == 4 && k == with_last(q, op.attributes.head_dim) && in(2).view.shape == k,
+          "attention: k and v are not of one shape [B,S,kv_heads,D]");
+  require(q[2] * q[3] == std::int64_t{op.attributes.heads} * op.attributes.head_dim,
+          "attention: q is not [B,S,kv_heads,queries D]");
   require(in(1).value() == in(0).value() && in(2).value() == in(0).value(),
           "attention: q, k, v are not views of one packed value");
-  require(program.type(in(0)).shape.elements() == 3 * q.elements(),
+  require(program.type(in(0)).shape.elements() == q.elements() + 2 * k.elements(),
           "attention: the packed value holds more than q, k, v");
 }
 
@@ -44,7 +46,7 @@ std::vector<Output> outputs(const Program& program, const Operation& op) {
   const Shape& q = shape_of(op, 0);
   const DType dtype = dtype_of(program, op, 0);
   return {{"o", {dtype, {q[0], q[1], q[2] * q[3]}}, Role::activation},
-          {"lse", {wide(dtype), {q[0], q[2], q[1]}}, Role::statistic}};
+          {"lse", {wide(dtype), {q[0], op.attributes.heads, q[1]}}, Role::statistic}};
 }
 
 void gradient(Differentiation& d, const Operation& op) {
@@ -59,7 +61,7 @@ std::vector<Output> gradient_outputs(const Program& program, const Operation& op
   check_attention(program, op, 1);
   const Shape& q = shape_of(op, 1);
   return {{"dqkv", program.type(op.ins[1]), Role::gradient},
-          {"delta", {wide(dtype_of(program, op, 1)), {q[0], q[2], q[1]}}, Role::statistic}};
+          {"delta", {wide(dtype_of(program, op, 1)), {q[0], op.attributes.heads, q[1]}}, Role::statistic}};
 }
 
 std::int64_t flops(const Program&, const Operation& op, bool causal_half) {

@@ -1,9 +1,10 @@
 // attention: softmax(scale q k^T + mask) v for each head, blocked over queries so that no [S, S] matrix exists.
-// in   q, k, v [B, S, heads, D], views of one packed value · lengths? int32 [B] · mask? u8 [B|1, heads|1, S, S], 1 = visible
+// in   q [B, S, kv_heads, heads / kv_heads D], k, v [B, S, kv_heads, D], views of one packed value · lengths? int32 [B] · mask? u8 [B|1, heads|1, S, S], 1 = visible
 // out  o [B, S, heads D] as q · lse [B, heads, S] fp32, the log of each row's sum of exponentials: all that backward needs
+// Query head h looks at kv head h kv_heads / heads, whose queries lie side by side (Ainslie et al. 2023, arXiv:2305.13245).
 // A row that sees no key gives zeros. Masks (causal, padding by lengths, custom) combine by and.
 // Gradient: delta = rowsum(do o), then scores again from lse and, block by block, dv, dk, dq: 5 matmuls where forward has 2.
-// The gradient of q, k, v is one value of the packed layout. o and lse come from one operation and are one unit.
+// dk and dv are sums over a kv head's queries, in their order. The gradient of q, k, v is one value of the packed layout. o and lse come from one operation and are one unit.
 // Source: Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4.
 #pragma once
 

@@ -1,7 +1,7 @@
 // attention: o = softmax(scale q k^T + mask) v for each head, one block of query rows at a time.
 //     s = scale q . k_j for the keys j that the query sees      m = max(s)     l = sum(exp(s - m))     lse = m + log(l)
 //     p = exp(s - m) / l, exactly 0 for hidden keys             o = sum of p_j v_j
-// in   q, k, v [B, S, heads, D] any float     out   o [B, S, heads D] as q · lse [B, heads, S] fp32     -inf where nothing is seen
+// in   q [B, S, heads, D], k, v [B, S, kv_heads, D] any float     out   o [B, S, heads D] as q · lse [B, heads, S] fp32     -inf where nothing is seen
 // A block of scores is a matmul, so is o; here are the rows between them, held in fp32 (fp64 for fp64). The maximum is taken first, since
 // exp(s) overflows from 89 on. Where operands are narrow, p is rounded to their type before it meets v, as fused kernels on cards do.
 // Backward from q, k, v, o, lse with delta = sum over D of do o, block by block of queries and added in their order:

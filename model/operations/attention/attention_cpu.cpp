@@ -102,8 +102,9 @@ class ForwardRun {
     std::byte* const mine = at_.workspace + slot * plan_.slot_bytes;
     void* const scratch = mine + plan_.scratch;
     auto* const scores = piece<A>(mine, plan_.scores);
-    const T* const q = at_.in<const T>(0) + l.at(b, head, first);
-    const T *const k = at_.in<const T>(1) + l.at(b, head, 0), *const v = at_.in<const T>(2) + l.at(b, head, 0);
+    const T* const q = at_.in<const T>(0) + l.q_at(b, head, first);
+    const std::int64_t keys_at = l.kv_at(b, l.kv_head(head), 0);
+    const T *const k = at_.in<const T>(1) + keys_at, *const v = at_.in<const T>(2) + keys_at;
     T* const o = at_.out<T>(0) + l.out_at(b, head, first);
     const auto index = static_cast<std::size_t>(block);
     if constexpr (Plan::widened) {

@@ -121,9 +121,8 @@ class BackwardRun {
 
   void operator()() const {
     const HeadLayout& l = plan_.layout;
-    at_.threads->parallel_for_slots(l.batch * l.heads, [&](std::int64_t task, int slot) {
-      run_head(
-          {.b = task / l.heads, .head = task % l.heads, .slot = slot, .mine = at_.workspace + slot * plan_.slot_bytes});
+    at_.threads->parallel_for_slots(l.batch * l.kv_heads, [&](std::int64_t task, int slot) {
+      run_kv_head(task / l.kv_heads, task % l.kv_heads, slot);
     });
   }
 
@@ -138,37 +137,34 @@ class BackwardRun {
     const M *q = nullptr, *k = nullptr, *v = nullptr, *dout = nullptr;  // first rows, as multiplied
   };
 
-  void run_head(Head h) const {
+  // dk and dv grow by the kv head's queries one after the other.
+  void run_kv_head(std::int64_t b, std::int64_t kv_head, int slot) const {
     const HeadLayout& l = plan_.layout;
-    set_operands(h);
+    Head h{.b = b, .head = kv_head * l.queries, .slot = slot, .mine = at_.workspace + slot * plan_.slot_bytes};
+    const std::int64_t keys_at = l.kv_at(b, kv_head, 0);
+    h.k = multiplied(at_.in<const T>(in_k) + keys_at, l.row_stride, h.mine, plan_.k);
+    h.v = multiplied(at_.in<const T>(in_v) + keys_at, l.row_stride, h.mine, plan_.v);
     auto *const dk = piece<A>(h.mine, plan_.dk), *const dv = piece<A>(h.mine, plan_.dv);
     zero_row(Team{}, dk, l.sequence * l.head_dim);
     zero_row(Team{}, dv, l.sequence * l.head_dim);
-    for (std::int64_t block = 0; block < l.blocks(); ++block) run_block(h, block);
-    write_rows(dk, l.k_offset + l.at(h.b, h.head, 0));
-    write_rows(dv, l.v_offset + l.at(h.b, h.head, 0));
-  }
-
-  void set_operands(Head& h) const {
-    const HeadLayout& l = plan_.layout;
-    const T *const q = at_.in<const T>(in_q) + l.at(h.b, h.head, 0), *const k =
-                                                                         at_.in<const T>(in_k) + l.at(h.b, h.head, 0);
-    const T *const v = at_.in<const T>(in_v) + l.at(h.b, h.head, 0), *const dout = at_.in<const T>(in_do) +
-                                                                                   l.out_at(h.b, h.head, 0);
-    if constexpr (Plan::widened) {
-      h.q = widen(q, l.row_stride, piece<M>(h.mine, plan_.q));
-      h.k = widen(k, l.row_stride, piece<M>(h.mine, plan_.k));
-      h.v = widen(v, l.row_stride, piece<M>(h.mine, plan_.v));
-      h.dout = widen(dout, l.out_stride(), piece<M>(h.mine, plan_.dout));
-    } else {
-      h.q = q, h.k = k, h.v = v, h.dout = dout;
+    for (std::int64_t query = 0; query < l.queries; ++query, ++h.head) {
+      h.q = multiplied(at_.in<const T>(in_q) + l.q_at(b, h.head, 0), l.row_stride, h.mine, plan_.q);
+      h.dout = multiplied(at_.in<const T>(in_do) + l.out_at(b, h.head, 0), l.out_stride(), h.mine, plan_.dout);
+      for (std::int64_t block = 0; block < l.blocks(); ++block) run_block(h, block);
     }
+    write_rows(dk, l.k_offset + keys_at);
+    write_rows(dv, l.v_offset + keys_at);
   }
 
-  const M* widen(const T* rows, std::int64_t stride, M* to) const {
-    if constexpr (Plan::widened)
+  // A head's rows as matmuls take them: themselves, or their copy in the workspace.
+  const M* multiplied(const T* rows, std::int64_t stride, std::byte* mine, std::int64_t copy) const {
+    if constexpr (Plan::widened) {
+      M* const to = piece<M>(mine, copy);
       widen_rows(dtype_of<T>, rows, stride, to, plan_.layout.head_dim, plan_.layout.sequence, plan_.layout.head_dim);
-    return to;
+      return to;
+    } else {
+      return rows;
+    }
   }
 
   void run_block(const Head& h, std::int64_t block) const {
@@ -183,7 +179,7 @@ class BackwardRun {
     for (std::int64_t row = 0; row < l.rows(block); ++row) run_row(h, first, row, l.keys(block));
     matmuls.dv.run(h.slot, p, dout, h.mine + plan_.dv, scratch);
     matmuls.dk.run(h.slot, ds, q, h.mine + plan_.dk, scratch);
-    T* const dq = at_.out<T>(0) + l.q_offset + l.at(h.b, h.head, first);
+    T* const dq = at_.out<T>(0) + l.q_offset + l.q_at(h.b, h.head, first);
     if constexpr (Plan::widened) {
       auto* const wide = piece<M>(h.mine, plan_.dq);
       matmuls.dq.run(h.slot, ds, h.k, wide, scratch);

@@ -6,17 +6,19 @@ namespace stepscope {
 
 HeadLayout head_layout(const Operation& op, int first) {
   const auto view = [&](int i) -> const View& { return op.ins[static_cast<std::size_t>(first + i)].view; };
-  const View& q = view(0);
+  const View &q = view(0), &k = view(1);
   for (int i = 0; i < 3; ++i)
-    if (view(i).strides != q.strides || view(i).strides[3] != 1 || view(i).shape != q.shape)
+    if (view(i).strides != q.strides || view(i).strides[3] != 1)
       throw ProgramError("V2", "attention: q, k, v do not lie alike");
   return {.batch = q.shape[0],
           .sequence = q.shape[1],
-          .heads = q.shape[2],
-          .head_dim = q.shape[3],
+          .heads = op.attributes.heads,
+          .head_dim = k.shape[3],
+          .kv_heads = k.shape[2],
+          .queries = q.shape[3] / k.shape[3],
           .batch_stride = q.strides[0],
           .row_stride = q.strides[1],
-          .head_stride = q.strides[2],
+          .group_stride = q.strides[2],
           .q_offset = view(0).offset,
           .k_offset = view(1).offset,
           .v_offset = view(2).offset,

@@ -1,6 +1,6 @@
 // How the operands of an attention lie in memory, and which keys a query sees: shared by attention and materialised_attention.
 //     const HeadLayout layout = head_layout(op, 0);                 // q, k, v are ins 0, 1, 2
-//     const T* q = base + layout.at(b, head, row);                  // head_dim contiguous elements
+//     const T* q = base + layout.q_at(b, head, row);                // head_dim contiguous elements
 //     const VisibleKeys keys = mask.keys(b, head, row, micro_step); // of query `row`
 // Strides and offsets are in elements.
 #pragma once
@@ -17,14 +17,20 @@ inline constexpr std::int64_t query_block = 64;  // rows of scores that a task h
 
 struct HeadLayout {
   std::int64_t batch = 0, sequence = 0, heads = 0, head_dim = 0;
-  std::int64_t batch_stride = 0, row_stride = 0, head_stride = 0;  // of q, k, v and their gradients
+  std::int64_t kv_heads = 0, queries = 0;  // queries: of each kv head; together heads
+  std::int64_t batch_stride = 0, row_stride = 0, group_stride = 0;  // of q, k, v and their gradients
   std::int64_t q_offset = 0, k_offset = 0, v_offset = 0;  // in the packed value
   bool causal = false;
 
-  // Of q, k or v from their own first element.
-  [[nodiscard]] std::int64_t at(std::int64_t b, std::int64_t head, std::int64_t row) const {
-    return b * batch_stride + row * row_stride + head * head_stride;
+  // Of k or v from their own first element.
+  [[nodiscard]] std::int64_t kv_at(std::int64_t b, std::int64_t kv_head, std::int64_t row) const {
+    return b * batch_stride + row * row_stride + kv_head * group_stride;
   }
+  // Of q from its own first element.
+  [[nodiscard]] std::int64_t q_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+    return kv_at(b, kv_head(head), row) + head % queries * head_dim;
+  }
+  [[nodiscard]] std::int64_t kv_head(std::int64_t head) const { return head / queries; }
   // Of o and its gradient [B, S, heads D].
   [[nodiscard]] std::int64_t out_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
     return ((b * sequence + row) * heads + head) * head_dim;

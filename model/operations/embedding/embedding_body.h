@@ -1,4 +1,4 @@
-// embedding: a token's row of the table plus its position's row.
+// embedding: a token's row of the table plus its position's row, if there are such: else the pointers to them are null.
 //     x[b, s, :] = table[token[b, s], :] + positions[s, :]
 // in   token [b, S] int32 in [0, V) · table [V, H], positions [S, H] fp32     out   x [b, S, H] any float
 // Backward:  dtable[v, :] = sum of dx[b, s, :] over the places where token[b, s] = v     dpositions[s, :] = sum of dx[b, s, :] over b
@@ -18,7 +18,10 @@ namespace stepscope {
 template <class Team, class T>
 STEPSCOPE_BODY void embedding_row(const Team& team, const Accumulator<T>* table_row, const Accumulator<T>* position_row,
                                   T* x, std::int64_t features) {
-  team.for_each(features, [=](std::int64_t j) { x[j] = store<T>(table_row[j] + position_row[j]); });
+  if (position_row == nullptr)
+    team.for_each(features, [=](std::int64_t j) { x[j] = store<T>(table_row[j]); });
+  else
+    team.for_each(features, [=](std::int64_t j) { x[j] = store<T>(table_row[j] + position_row[j]); });
 }
 
 // Features first .. first + count - 1 of one token: dx goes into its table row and its position's row.
@@ -29,7 +32,7 @@ STEPSCOPE_BODY void embedding_gradient_row(const Team& team, const T* dx, Accumu
     const std::int64_t j = first + i;
     const Accumulator<T> gradient = load(dx[j]);
     table_row[j] += gradient;
-    position_row[j] += gradient;
+    if (position_row != nullptr) position_row[j] += gradient;
   });
 }
 

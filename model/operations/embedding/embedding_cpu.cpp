@@ -18,11 +18,18 @@ struct Tokens {
   }
 };
 
+// Null stays null.
+template <class A>
+A* row_of(A* matrix, std::int64_t row, std::int64_t features) {
+  return matrix == nullptr ? nullptr : matrix + row * features;
+}
+
 template <class T>
 CpuRun bind_forward(const CpuBinding& binding) {
   using A = Accumulator<T>;
   const Tokens all{binding.in<const std::int32_t>(0), binding.in_view(0).micro_stride};
-  const A *table = binding.in<const A>(1), *positions = binding.in<const A>(2);
+  const A* table = binding.in<const A>(1);
+  const A* positions = binding.ins.size() > 2 ? binding.in<const A>(2) : nullptr;
   T* x = binding.out<T>(0);
   const Shape& shape = binding.out_type(0).shape;
   const std::int64_t sequence = shape[1], features = shape[2];
@@ -31,8 +38,8 @@ CpuRun bind_forward(const CpuBinding& binding) {
     const std::int32_t* tokens = all.of(*control);
     threads->parallel_for(chunks.count(), [=](std::int64_t chunk) {
       for (std::int64_t row = chunks.begin(chunk); row < chunks.end(chunk); ++row)
-        embedding_row(Team{}, table + tokens[row] * features, positions + row % sequence * features, x + row * features,
-                      features);
+        embedding_row(Team{}, table + tokens[row] * features, row_of(positions, row % sequence, features),
+                      x + row * features, features);
     });
   };
 }
@@ -50,12 +57,14 @@ CpuRun bind_backward(const CpuBinding& binding) {
   using A = Accumulator<T>;
   const T* dx = binding.in<const T>(0);
   const Tokens all{binding.in<const std::int32_t>(1), binding.in_view(1).micro_stride};
-  A *table = binding.write<A>(0), *positions = binding.write<A>(1);
-  const Accumulate table_mode = binding.operation->writes[0].accumulate;
-  const Accumulate position_mode = binding.operation->writes[1].accumulate;
+  const std::vector<Write>& writes = binding.operation->writes;
+  const bool learned = writes.size() > 1;
+  A *table = binding.write<A>(0), *positions = learned ? binding.write<A>(1) : nullptr;
+  const Accumulate table_mode = writes[0].accumulate, position_mode = learned ? writes[1].accumulate : Accumulate::no;
   const Shape& shape = binding.in_view(0).shape;
   const std::int64_t rows = shape.rows(), sequence = shape[1], features = shape[2];
-  const std::int64_t vocabulary = binding.write_type(0).shape[0], longest = binding.write_type(1).shape[0];
+  const std::int64_t vocabulary = binding.write_type(0).shape[0];
+  const std::int64_t longest = learned ? binding.write_type(1).shape[0] : 0;
   const Chunks blocks{features, 64};
   return [=, threads = binding.threads, control = binding.control] {
     const std::int32_t* tokens = all.of(*control);
@@ -66,7 +75,7 @@ CpuRun bind_backward(const CpuBinding& binding) {
       if (!positions_add) clear_columns(positions, 0, longest, features, first, count);
       for (std::int64_t row = 0; row < rows; ++row)
         embedding_gradient_row(Team{}, dx + row * features, table + tokens[row] * features,
-                               positions + row % sequence * features, first, count);
+                               row_of(positions, row % sequence, features), first, count);
     });
   };
 }

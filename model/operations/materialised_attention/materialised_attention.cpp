@@ -9,7 +9,7 @@ namespace {
 
 Shape weights_shape(const Operation& op, int first) {
   const Shape& q = shape_of(op, first);
-  return {q[0], q[2], q[1], q[1]};
+  return {q[0], op.attributes.heads, q[1], q[1]};
 }
 
 std::vector<Output> outputs(const Program& program, const Operation& op) {

@@ -1,6 +1,6 @@
 // materialised_attention: attention with the whole matrix of weights in memory, rounded where the seed's model rounds.
 //     qs = scale q, rounded to the operands' type     p = softmax(qs k^T + mask) in fp32     p_compute = p rounded     o = p_compute v
-// in   q, k, v [B, S, heads, D] any float     out   o [B, S, heads D] as q · p [B, heads, S, S] fp32 · p_compute as q, if narrower
+// in   q [B, S, heads, D], k, v [B, S, kv_heads, D] any float     out   o [B, S, heads D] as q · p [B, heads, S, S] fp32 · p_compute as q, if narrower
 // Rows between the matmuls are those of attention_body.h with scale 1; hidden keys have p exactly 0, a row that sees none is 0.
 // Backward needs neither scores nor masks, since p is kept and is 0 where a key is hidden:
 //     dp = do v^T   ds = p (dp - sum of dp p), rounded   dv = p_compute^T do   dqs = ds k, rounded   dq = scale dqs   dk = ds^T qs

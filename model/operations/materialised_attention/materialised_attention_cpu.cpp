@@ -100,12 +100,13 @@ class ForwardRun {
     const std::int64_t first = block * query_block, rows = l.rows(block), keys = l.keys(block), D = l.head_dim;
     std::byte* const mine = at_.workspace + slot * plan_.slot_bytes;
     void* const scratch = mine + plan_.scratch;
-    const T *k = at_.in<const T>(1) + l.at(b, head, 0), *v = at_.in<const T>(2) + l.at(b, head, 0);
+    const std::int64_t keys_at = l.kv_at(b, l.kv_head(head), 0);
+    const T *k = at_.in<const T>(1) + keys_at, *v = at_.in<const T>(2) + keys_at;
     T* const o = at_.out<T>(0) + l.out_at(b, head, first);
     auto* const qs = piece<M>(mine, plan_.q);
     A* const p = at_.out<A>(1) + l.statistic_at(b, head, first) * l.sequence;
     for (std::int64_t row = 0; row < rows; ++row)
-      scale_row<T>(Team{}, at_.in<const T>(0) + l.at(b, head, first + row), qs + row * D, scale_, D);
+      scale_row<T>(Team{}, at_.in<const T>(0) + l.q_at(b, head, first + row), qs + row * D, scale_, D);
     const auto index = static_cast<std::size_t>(block);
     if constexpr (Plan::widened) {
       auto *const wide_k = piece<M>(mine, plan_.k), *const wide_v = piece<M>(mine, plan_.v),

@@ -112,9 +112,8 @@ class BackwardRun {
 
   void operator()() const {
     const HeadLayout& l = plan_.layout;
-    at_.threads->parallel_for_slots(l.batch * l.heads, [&](std::int64_t task, int slot) {
-      run_head(
-          {.b = task / l.heads, .head = task % l.heads, .slot = slot, .mine = at_.workspace + slot * plan_.slot_bytes});
+    at_.threads->parallel_for_slots(l.batch * l.kv_heads, [&](std::int64_t task, int slot) {
+      run_kv_head(task / l.kv_heads, task % l.kv_heads, slot);
     });
   }
 
@@ -129,32 +128,33 @@ class BackwardRun {
     const M *k = nullptr, *v = nullptr, *dout = nullptr;  // first rows, as multiplied
   };
 
-  void run_head(Head h) const {
+  // dk and dv grow by the kv head's queries one after the other.
+  void run_kv_head(std::int64_t b, std::int64_t kv_head, int slot) const {
     const HeadLayout& l = plan_.layout;
-    set_operands(h);
+    Head h{.b = b, .head = kv_head * l.queries, .slot = slot, .mine = at_.workspace + slot * plan_.slot_bytes};
+    const std::int64_t keys_at = l.kv_at(b, kv_head, 0);
+    h.k = multiplied(at_.in<const T>(in_k) + keys_at, l.row_stride, h.mine, plan_.k);
+    h.v = multiplied(at_.in<const T>(in_v) + keys_at, l.row_stride, h.mine, plan_.v);
     auto *const dk = piece<A>(h.mine, plan_.dk), *const dv = piece<A>(h.mine, plan_.dv);
     zero_row(Team{}, dk, l.sequence * l.head_dim);
     zero_row(Team{}, dv, l.sequence * l.head_dim);
-    for (std::int64_t block = 0; block < l.blocks(); ++block) run_block(h, block);
+    for (std::int64_t query = 0; query < l.queries; ++query, ++h.head) {
+      h.dout = multiplied(at_.in<const T>(in_do) + l.out_at(b, h.head, 0), l.out_stride(), h.mine, plan_.dout);
+      for (std::int64_t block = 0; block < l.blocks(); ++block) run_block(h, block);
+    }
     for (std::int64_t row = 0; row < l.sequence; ++row) {
-      T* const packed = at_.out<T>(0) + l.at(h.b, h.head, row);
+      T* const packed = at_.out<T>(0) + l.kv_at(b, kv_head, row);
       round_row<T>(Team{}, dk + row * l.head_dim, packed + l.k_offset, l.head_dim);
       round_row<T>(Team{}, dv + row * l.head_dim, packed + l.v_offset, l.head_dim);
     }
   }
 
-  void set_operands(Head& h) const {
-    const HeadLayout& l = plan_.layout;
-    const T *const k = at_.in<const T>(in_k) + l.at(h.b, h.head, 0), *const v =
-                                                                         at_.in<const T>(in_v) + l.at(h.b, h.head, 0);
-    const T* const dout = at_.in<const T>(in_do) + l.out_at(h.b, h.head, 0);
-    if constexpr (Plan::widened) {
-      h.k = widen(k, l.row_stride, piece<M>(h.mine, plan_.k), l.sequence, l.head_dim);
-      h.v = widen(v, l.row_stride, piece<M>(h.mine, plan_.v), l.sequence, l.head_dim);
-      h.dout = widen(dout, l.out_stride(), piece<M>(h.mine, plan_.dout), l.sequence, l.head_dim);
-    } else {
-      h.k = k, h.v = v, h.dout = dout;
-    }
+  // A head's rows as matmuls take them: themselves, or their copy in the workspace.
+  const M* multiplied(const T* rows, std::int64_t stride, std::byte* mine, std::int64_t copy) const {
+    if constexpr (Plan::widened)
+      return widen(rows, stride, piece<M>(mine, copy), plan_.layout.sequence, plan_.layout.head_dim);
+    else
+      return rows;
   }
 
   static const M* widen(const T* from, std::int64_t stride, M* to, std::int64_t rows, std::int64_t columns) {
@@ -172,12 +172,12 @@ class BackwardRun {
     matmuls.dp.run(h.slot, dout, h.v, h.mine + plan_.dp, scratch);
     const M* const ds = score_gradients(h, first, rows, l.keys(block));
     for (std::int64_t row = 0; row < rows; ++row)
-      scale_row<T>(Team{}, at_.in<const T>(in_q) + l.at(h.b, h.head, first + row), qs + row * D, scale_, D);
+      scale_row<T>(Team{}, at_.in<const T>(in_q) + l.q_at(h.b, h.head, first + row), qs + row * D, scale_, D);
     matmuls.dv.run(h.slot, weights(h, first, rows), dout, h.mine + plan_.dv, scratch);
     matmuls.dk.run(h.slot, ds, qs, h.mine + plan_.dk, scratch);
     matmuls.dqs.run(h.slot, ds, h.k, dqs, scratch);
     for (std::int64_t row = 0; row < rows; ++row)
-      scale_row<T>(Team{}, dqs + row * D, at_.out<T>(0) + l.q_offset + l.at(h.b, h.head, first + row), scale_, D);
+      scale_row<T>(Team{}, dqs + row * D, at_.out<T>(0) + l.q_offset + l.q_at(h.b, h.head, first + row), scale_, D);
   }
 
   // Writes whole rows of the output ds; returns the first of them as multiplied.

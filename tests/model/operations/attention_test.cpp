@@ -25,9 +25,15 @@ struct Setting {
   std::int64_t batch = 2, sequence = 5, heads = 2, width = 4;
   DType dtype = DType::fp32;
   bool native_bf16 = false;
+  std::int64_t kv_heads = 0;  // 0: heads
 
+  [[nodiscard]] std::int64_t groups() const { return kv_heads == 0 ? heads : kv_heads; }
+  [[nodiscard]] std::int64_t queries() const { return heads / groups(); }
+  [[nodiscard]] std::int64_t features() const { return (heads + 2 * groups()) * width; }
+  // Of the query of a head, or of the key or value that it looks at.
   [[nodiscard]] std::int64_t packed(std::int64_t b, std::int64_t s, std::int64_t head, int part, std::int64_t d) const {
-    return ((b * sequence + s) * heads + head) * 3 * width + part * width + d;
+    const std::int64_t in_group = part == 0 ? head % queries() : queries() + part - 1;
+    return (b * sequence + s) * features() + (head / queries() * (queries() + 2) + in_group) * width + d;
   }
   [[nodiscard]] std::int64_t out(std::int64_t b, std::int64_t s, std::int64_t head, std::int64_t d) const {
     return ((b * sequence + s) * heads + head) * width + d;
@@ -40,13 +46,14 @@ struct Setting {
 
 CaseProgram program_of(const Setting& s) {
   CaseBuilder c(s.dtype, 1);
-  const Operand qkv = c.activation("qkv", {s.batch, s.sequence, 3 * s.heads * s.width});
+  const Operand qkv = c.activation("qkv", {s.batch, s.sequence, s.features()});
   AttentionOperands operands{qkv, qkv, qkv, {}, {}};
   std::int64_t part = 0;
   for (Operand* operand : {&operands.q, &operands.k, &operands.v})
-    operand->view = {.offset = s.packed(0, 0, 0, static_cast<int>(part++), 0),
-                     .shape = {s.batch, s.sequence, s.heads, s.width},
-                     .strides = {s.packed(1, 0, 0, 0, 0), s.packed(0, 1, 0, 0, 0), s.packed(0, 0, 1, 0, 0), 1}};
+    operand->view = {
+        .offset = s.packed(0, 0, 0, static_cast<int>(part++), 0),
+        .shape = {s.batch, s.sequence, s.groups(), operand == &operands.q ? s.queries() * s.width : s.width},
+        .strides = {s.packed(1, 0, 0, 0, 0), s.packed(0, 1, 0, 0, 0), (s.queries() + 2) * s.width, 1}};
   if (s.padding) {
     std::vector<double> lengths;
     for (std::int64_t b = 0; b < s.batch; ++b) lengths.push_back(static_cast<double>(s.sequence - 2 * b));
@@ -169,6 +176,45 @@ TEST_P(EveryAttention, is_softmax_attention_under_every_mask) {
           s.native_bf16 = dtype == DType::bf16 && this_cpu(1).native_bf16;
           if (s.native_bf16) expect_softmax_attention(s);
         }
+}
+
+TEST_P(EveryAttention, is_softmax_attention_where_queries_share_keys_and_values) {
+  for (const std::int64_t kv_heads : {1, 2, 3})
+    for (const int custom : {0, 2})
+      for (const DType dtype : {DType::fp64, DType::fp32, DType::bf16}) {
+        SCOPED_TRACE(std::string(name_of(dtype)) + " kv heads " + std::to_string(kv_heads));
+        Setting s = setting();
+        s.heads = 6, s.kv_heads = kv_heads, s.causal = true, s.custom = custom, s.dtype = dtype;
+        expect_softmax_attention(s);
+        s.native_bf16 = dtype == DType::bf16 && this_cpu(1).native_bf16;
+        if (s.native_bf16) expect_softmax_attention(s);
+      }
+}
+
+// Shared keys and values are as if each query had its own copy; their gradient is the sum of the copies'.
+TEST_P(EveryAttention, gradient_of_a_shared_key_is_the_sum_over_its_queries) {
+  Setting shared = setting(), own = setting();
+  shared.dtype = own.dtype = DType::fp64;
+  shared.causal = own.causal = true;
+  shared.heads = own.heads = 6, shared.kv_heads = 2;
+  const CaseProgram grouped = program_of(shared);
+  CaseProgram repeated = program_of(own);
+  const auto for_each = [&](auto f) {
+    for (std::int64_t b = 0; b < own.batch; ++b)
+      for (std::int64_t row = 0; row < own.sequence; ++row)
+        for (std::int64_t head = 0; head < own.heads; ++head)
+          for (const int part : {0, 1, 2})
+            for (std::int64_t d = 0; d < own.width; ++d)
+              f(static_cast<std::size_t>(shared.packed(b, row, head, part, d)),
+                static_cast<std::size_t>(own.packed(b, row, head, part, d)));
+  };
+  for_each([&](std::size_t at, std::size_t copy) { repeated.contents["qkv"][copy] = grouped.contents.at("qkv")[at]; });
+  repeated.contents["weights0"] = grouped.contents.at("weights0");
+  const Outcome together = run(shared, grouped), apart = run(own, repeated);
+  std::vector<double> sums(together.gradient.size(), 0.0);
+  for_each([&](std::size_t at, std::size_t copy) { sums[at] += apart.gradient[copy]; });
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    EXPECT_TRUE(close(together.gradient[i], sums[i], DType::fp64)) << together.gradient[i] << ", not " << sums[i];
 }
 
 TEST_P(EveryAttention, is_softmax_attention_over_several_blocks_of_queries) {
