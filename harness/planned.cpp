@@ -19,12 +19,17 @@ nlohmann::ordered_json json_of(const Choice& choice) {
   return std::visit([](const auto& held) -> nlohmann::ordered_json { return held; }, choice);
 }
 
-// The same configuration with its derived fields taken away and resolved again.
-Configuration with_fields_derived(Configuration configuration) {
-  for (const Field& field : fields())
-    if (field.derived) field.set(configuration, std::int64_t{0});
-  configuration.model = resolved(configuration.model);
-  return configuration;
+// Whether a derived field is what it would be had nobody given it.
+bool follows_from_the_others(const Field& field, Configuration configuration) {
+  if (!field.derived) return false;
+  const Choice given = field.get(configuration);
+  field.set(configuration, std::int64_t{0});
+  try {
+    configuration.model = resolved(configuration.model);
+  } catch (const UsageError&) {  // it has to be given: heads that do not divide the width
+    return false;
+  }
+  return field.get(configuration) == given;
 }
 
 void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Machine& machine) {
@@ -116,7 +121,6 @@ void require_fit(const MatrixCell& cell, const Machine& machine) {
 }
 
 nlohmann::ordered_json axes_of(const Configuration& configuration) {
-  const Configuration plain = with_fields_derived(configuration);
   nlohmann::ordered_json axes;
   for (const Technique& technique : techniques()) {  // first: what a reader looks for
     const Field& field = field_named(technique.name, "");
@@ -124,7 +128,7 @@ nlohmann::ordered_json axes_of(const Configuration& configuration) {
   }
   for (const Field& field : fields()) {
     if (field.section == "measure" || field.section == "techniques") continue;
-    if (field.derived && field.get(configuration) == field.get(plain)) continue;
+    if (follows_from_the_others(field, configuration)) continue;
     axes[field.name] = json_of(field.get(configuration));
   }
   return axes;

@@ -1,4 +1,5 @@
-// AttentionBlock: norm, one Dense to q, k, v packed per head as [q|k|v], attention, a Dense back, dropout, residual.
+// AttentionBlock: norm, one Dense to q, k, v packed kv head by kv head as [its queries|k|v], norm and turning of queries and keys
+// where the settings have them, attention, a Dense back, dropout, residual.
 #pragma once
 
 #include "model/layers/mask.h"

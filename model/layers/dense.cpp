@@ -5,6 +5,7 @@
 
 #include "model/operations/layer_norm/layer_norm.h"
 #include "model/operations/linear/linear.h"
+#include "model/operations/rms_norm/rms_norm.h"
 
 namespace stepscope {
 
@@ -31,8 +32,9 @@ Initial initial_weight(const ModelSettings& m, std::int64_t in_features, bool en
   return {Initial::Law::normal, m.initial_deviation / std::sqrt(branches)};
 }
 
-Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial) {
-  return dense_into(b, name, x, features, initial, true, b.compute());
+Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
+              bool with_bias) {
+  return dense_into(b, name, x, features, initial, with_bias, b.compute());
 }
 
 Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
@@ -49,12 +51,14 @@ Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId 
   return b.operand(linear(b, x, weight, bias_of(b, stored[0], with_bias), b.statistic()));
 }
 
-Operand norm(Builder& b, std::string_view name, const Operand& x, double epsilon) {
-  const auto scope = b.scope(name, "LayerNorm");
+Operand norm(Builder& b, const ModelSettings& m, std::string_view name, const Operand& x) {
+  const bool centred = m.norm == "layer";
+  const auto scope = b.scope(name, centred ? "LayerNorm" : "RMSNorm");
   const std::int64_t features = x.view.shape.last();
   const Operand scale = b.parameter("scale", {features}, {Initial::Law::ones, 0}, Builder::Use::exact);
+  if (!centred) return b.operand(rms_norm(b, x, scale, m.norm_epsilon));
   const Operand bias = b.parameter("bias", {features}, {}, Builder::Use::exact);
-  return b.operand(layer_norm(b, x, scale, bias, epsilon));
+  return b.operand(layer_norm(b, x, scale, bias, m.norm_epsilon));
 }
 
 }  // namespace stepscope

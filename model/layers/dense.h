@@ -1,4 +1,4 @@
-// The two layers that every block is made of: Dense (weight and bias) and LayerNorm (scale and bias).
+// The layers that every block is made of: Dense (weight, and a bias where wanted) and a norm (scale, and a bias in a LayerNorm).
 #pragma once
 
 #include <string_view>
@@ -14,13 +14,13 @@ namespace stepscope {
 
 // x [.., I] -> [.., features]. Biases begin at 0.
 [[nodiscard]] Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features,
-                            const Initial& initial);
+                            const Initial& initial, bool with_bias = true);
 // The same with an output in the type of statistics: for logits.
 [[nodiscard]] Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features,
                                  const Initial& initial, bool with_bias);
 // A Dense whose weight is the table [features, I] of an embedding, in the type of statistics.
 [[nodiscard]] Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias);
-// x [.., H] -> [.., H].
-[[nodiscard]] Operand norm(Builder& b, std::string_view name, const Operand& x, double epsilon);
+// x [.., H] -> [.., H], by the settings' norm and epsilon.
+[[nodiscard]] Operand norm(Builder& b, const ModelSettings& m, std::string_view name, const Operand& x);
 
 }  // namespace stepscope

@@ -1,4 +1,4 @@
-// MLPBlock: norm, a Dense to M features, GELU, a Dense back, dropout, and the residual stream.
+// MLPBlock: norm, a Dense to M features and GELU, or two Denses and SwiGLU, a Dense back, dropout, and the residual stream.
 #pragma once
 
 #include "model/layers/model_settings.h"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 
 #include "model/base/error.h"
 #include "model/layers/dense.h"
@@ -16,38 +17,32 @@ namespace stepscope {
 
 namespace {
 
+double embedding_deviation(const ModelSettings& m, double otherwise) {
+  return m.initial_deviation > 0 ? m.initial_deviation : otherwise;
+}
+
+// The first S rows of the learned positions; none where attention turns its queries and keys.
+std::optional<Operand> positions_of(Builder& b, const ModelSettings& m) {
+  if (m.positions != "learned") return std::nullopt;
+  const auto scope = b.scope("positions", "Positions");
+  const Initial initial{Initial::Law::normal, embedding_deviation(m, 0.02)};
+  Operand positions = b.parameter("", {m.max_sequence, m.hidden}, initial, Builder::Use::exact);
+  positions.view.shape = {b.program().sequence, m.hidden};
+  return positions;
+}
+
 Operand embed(Builder& b, const ModelSettings& m, const Operand& tokens) {
-  const std::int64_t sequence = tokens.view.shape[1];
-  const double given = m.initial_deviation;
-  const Initial of_table{Initial::Law::normal, given > 0 ? given : 1 / std::sqrt(static_cast<double>(m.hidden))};
-  const Initial of_positions{Initial::Law::normal, given > 0 ? given : 0.02};
-  Operand positions = [&] {
-    const auto scope = b.scope("positions", "Positions");
-    return b.parameter("", {m.max_sequence, m.hidden}, of_positions, Builder::Use::exact);
-  }();
-  positions.view.shape = {sequence, m.hidden};  // the first S rows
+  const std::optional<Operand> positions = positions_of(b, m);
   const auto scope = b.scope("embedding", "Embedding");
-  const Operand table = b.parameter("", {m.vocabulary, m.hidden}, of_table, Builder::Use::exact);
+  const double by_width = 1 / std::sqrt(static_cast<double>(m.hidden));
+  const Initial initial{Initial::Law::normal, embedding_deviation(m, by_width)};
+  const Operand table = b.parameter("", {m.vocabulary, m.hidden}, initial, Builder::Use::exact);
   return b.operand(embedding(b, tokens, table, positions));
 }
 
 Operand head(Builder& b, const ModelSettings& m, const Operand& h) {
   if (m.tied_head) return tied_dense(b, "head", h, b.program().find_state("embedding"), m.head_bias);
   return wide_dense(b, "head", h, m.vocabulary, initial_weight(m, m.hidden), m.head_bias);
-}
-
-void refuse_what_is_not_built(const ModelSettings& m) {
-  const auto refuse = [](std::string_view field, const auto& value) {
-    throw UsageError(fmt::format("model.{} = {}: is not built yet", field, value));
-  };
-  if (m.norm != "layer") refuse("norm", m.norm);
-  if (m.activation != "gelu") refuse("activation", m.activation);
-  if (m.positions != "learned") refuse("positions", m.positions);
-  if (m.kv_heads != m.heads) refuse("kv_heads", m.kv_heads);
-  if (!m.qkv_bias) refuse("qkv_bias", false);
-  if (!m.out_bias) refuse("out_bias", false);
-  if (!m.mlp_bias) refuse("mlp_bias", false);
-  if (m.qk_norm) refuse("qk_norm", true);
 }
 
 }  // namespace
@@ -57,7 +52,6 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
   if (sequence > m.max_sequence)
     throw UsageError(
         fmt::format("training.sequence = {}: must be at most model.max_sequence = {}", sequence, m.max_sequence));
-  refuse_what_is_not_built(m);
   const StateId tokens = b.batch_state("tokens", {DType::int32, {batch, sequence}});
   const StateId targets = b.batch_state("targets", {DType::int32, {batch, sequence}});
   const AttentionMask mask = attention_mask(b, m, custom_mask_shape);
@@ -67,7 +61,7 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
     const auto scope = b.scope(fmt::format("blocks.{}", layer), "TransformerBlock");
     x = transformer_block(b, m, mask, x);
   }
-  const Operand logits = head(b, m, norm(b, "final_norm", x, m.norm_epsilon));  // [B, S, V]
+  const Operand logits = head(b, m, norm(b, m, "final_norm", x));  // [B, S, V]
   const auto scope = b.scope("loss", "Loss");
   const ValueId loss = cross_entropy(b, logits, b.rows_of(targets));
   count_tokens(b, b.operand(targets));

@@ -10,6 +10,7 @@
 #include "model/operations/dropout_add/dropout_add.h"
 #include "model/operations/embedding/embedding.h"
 #include "model/operations/gelu/gelu.h"
+#include "model/operations/swiglu/swiglu.h"
 #include "model/program/add.h"
 
 namespace stepscope::testing {
@@ -71,11 +72,19 @@ Program random_forward(std::mt19937& random) {
     switch (between(random, 0, 4)) {
       case 0: stream.push_back(dense(b, name, any(), features, {})); break;
       case 1: {
-        const Operand wide = dense(b, name, any(), between(random, 1, 90), {});
-        stream.push_back(dense(b, name + "back", b.operand(gelu(b, wide)), features, {}));
+        const int inner = between(random, 1, 90);
+        const Operand from = any(), wide = dense(b, name, from, inner, {}, between(random, 0, 1) == 1);
+        const bool gated = between(random, 0, 1) == 1;
+        const ValueId middle = gated ? swiglu(b, dense(b, name + "gate", from, inner, {}), wide) : gelu(b, wide);
+        stream.push_back(dense(b, name + "back", b.operand(middle), features, {}));
         break;
       }
-      case 2: stream.push_back(norm(b, name, any(), 1e-6)); break;
+      case 2: {
+        ModelSettings settings;
+        settings.norm = between(random, 0, 1) == 1 ? "rms" : "layer";
+        stream.push_back(norm(b, settings, name, any()));
+        break;
+      }
       case 3: {
         const auto inner = b.scope(name, "Gelu");
         stream.push_back(b.operand(gelu(b, any())));
