@@ -175,10 +175,11 @@ void check_training(Configuration& configuration, const Assignments& given) {
   if (training.global_batch == 0)
     refuse_rule(configuration, given, {"global_batch"},
                 field_named("global_batch", "").right + ", or a preset that gives it");
-  if (training.sequence == 0) training.sequence = configuration.model.max_sequence;
-  if (training.sequence > configuration.model.max_sequence)
-    refuse_rule(configuration, given, {"sequence"},
-                fmt::format("at most max_sequence = {}", configuration.model.max_sequence));
+  const std::int64_t longest = configuration.model.max_sequence;
+  if (training.sequence == 0 || (training.sequence > longest && !given.contains("sequence")))
+    training.sequence = longest;
+  if (training.sequence > longest)
+    refuse_rule(configuration, given, {"sequence"}, fmt::format("at most max_sequence = {}", longest));
   if (!optimizer_named(training.optimizer).decays) {
     if (given.contains("weight_decay") && training.weight_decay != 0)
       refuse_rule(configuration, given, {"weight_decay"}, "only optimizer = \"adamw\" decays weights");
@@ -265,7 +266,7 @@ std::string describe_fields() {
   std::string section;
   for (const Field& field : fields()) {
     if (field.section != section) text += fmt::format("  [{}]\n", section = field.section);
-    text += fmt::format("    {:<22}{}\n", field.name, field.help);
+    text += fmt::format("    {:<24}{}\n", field.name, field.help);
   }
   return text;
 }

@@ -81,6 +81,7 @@ void apply_preset(Configuration& configuration, const Choice& choice) {
   const Preset& preset = preset_named(configuration.preset);
   configuration.model = preset.model;
   configuration.training.global_batch = preset.global_batch;
+  configuration.training.sequence = preset.sequence;
   configuration.training.schedule = std::string(preset.schedule);
   configuration.training.learning_rate = preset.learning_rate;
   configuration.training.learning_rate_warmup = preset.learning_rate_warmup;
@@ -193,8 +194,8 @@ void add_data_and_training_fields(std::vector<Field>& table) {
   table.push_back(std::move(tokenizer));
   table.push_back(
       whole("training", training, "global_batch", &T::global_batch, 1, 1 << 20, "rows of an optimizer step"));
-  table.push_back(
-      whole("training", training, "sequence", &T::sequence, 1, 1 << 20, "tokens of a row; default: max_sequence"));
+  table.push_back(whole("training", training, "sequence", &T::sequence, 1, 1 << 20,
+                        "tokens of a row; default: the preset's, or max_sequence"));
   table.push_back(optimizer_field());
   table.push_back(number("training", training, "beta1", &T::beta1, 0, 0.999999, "of the optimizer's mean gradient"));
   table.push_back(number("training", training, "beta2", &T::beta2, 0, 0.999999, "of its mean squared gradient"));

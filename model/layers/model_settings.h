@@ -59,6 +59,7 @@ struct Preset {
   std::string_view optimizer = "adam";
   double beta2 = 0.999;  // of the optimizer
   double clip = 0;  // largest gradient norm; 0: no clipping
+  std::int64_t sequence = 0;  // tokens of a row; 0: max_sequence
 };
 
 [[nodiscard]] std::span<const Preset> presets();

@@ -109,14 +109,49 @@ TEST(Axes, only_an_optimizer_that_decays_takes_a_weight_decay) {
   EXPECT_THROW((void)training({"weight_decay=0.01"}, "tiny"), UsageError);
 }
 
+TEST(Axes, a_row_is_as_long_as_the_preset_says_where_the_model_allows_it) {
+  const auto sequence = [](std::vector<std::string> sets) {
+    return matrix_of(overrides_of(sets, "llama-3.2-1b", "")).cells[0].configuration.training.sequence;
+  };
+  EXPECT_EQ(sequence({}), 1024);
+  EXPECT_EQ(sequence({"sequence=4096"}), 4096);
+  EXPECT_EQ(sequence({"max_sequence=100"}), 100);
+  EXPECT_THROW((void)sequence({"max_sequence=100", "sequence=101"}), UsageError);
+}
+
+TEST(Axes, an_impossible_architecture_is_refused_at_the_field_that_says_so) {
+  const auto message = [](std::vector<std::string> sets, const char* preset) -> std::string {
+    try {
+      (void)matrix_of(overrides_of(sets, preset, ""));
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(message({"kv_heads=4"}, "llama-tiny"), "--set: model.kv_heads = 4: must divide model.heads = 6");
+  EXPECT_EQ(message({"head_dim=7"}, "llama-tiny"),
+            "--set: model.head_dim = 7: must be even, features are turned in pairs");
+  EXPECT_EQ(message({"rope_scaling=llama3"}, "tiny"),
+            "--set: model.rope_scaling = \"llama3\": needs positions = \"rotary\"");
+  EXPECT_EQ(message({"rope_high_frequency=0.5"}, "llama-tiny"),
+            "--set: model.rope_high_frequency = 0.5: must be above rope_low_frequency = 1, to 1e6");
+  EXPECT_EQ(message({"norm=batch"}, "tiny"), "--set: model.norm = batch: must be one of layer, rms");
+  EXPECT_EQ(message({"kv_heads=1", "qk_norm=true", "norm=rms"}, "tiny"), "accepted");
+}
+
 TEST(Axes, presets_are_of_the_size_they_say) {
   for (const auto& [preset, parameters] : std::map<std::string, std::int64_t>{{"seed", 155'877'376},
                                                                               {"seed-small", 3'323'648},
                                                                               {"gpt2-124m", 124'439'808},
                                                                               {"gpt2-355m", 354'823'168},
                                                                               {"gpt2-774m", 774'030'080},
-                                                                              {"gpt2-1558m", 1'557'611'200}})
-    EXPECT_EQ(parameter_count(resolved(preset_named(preset).model)), parameters);
+                                                                              {"gpt2-1558m", 1'557'611'200},
+                                                                              {"qwen2.5-0.5b", 494'032'768},
+                                                                              {"qwen2.5-1.5b", 1'543'714'304},
+                                                                              {"qwen3-0.6b", 596'049'920},
+                                                                              {"llama-3.2-1b", 1'235'814'400},
+                                                                              {"llama-3.1-8b", 8'030'261'248}})
+    EXPECT_EQ(parameter_count(resolved(preset_named(preset).model)), parameters) << preset;
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ std::map<std::string, double> decays_of(const char* preset, const TrainingSettin
 }
 
 TEST(Optimizer, adamw_decays_matrices_of_dense_layers_and_nothing_else) {
-  for (const char* preset : {"tiny", "gpt2-tiny"})
+  for (const char* preset : {"tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"})
     for (const auto& [name, decay] :
          decays_of(preset, {.optimizer = "adamw", .beta1 = 0.8, .beta2 = 0.95, .weight_decay = 0.25}))
       EXPECT_EQ(decay, name.ends_with(".weight") ? 0.25 : 0) << name;
