@@ -24,27 +24,37 @@ class Case:
         """As the model starts, but with biases and norms that are not 0 and 1: a forgotten one must show."""
         m = self.model
         hidden, inner = m["hidden"], m["mlp_hidden"]
-        weights = {"embedding": self.normal((m["vocabulary"], hidden), deviation=0.6),
-                   "positions": self.normal((m["max_sequence"], hidden), deviation=0.3)}
+        head_dim, kv_heads = m.get("head_dim", hidden // m["heads"]), m.get("kv_heads", m["heads"])
+        weights = {"embedding": self.normal((m["vocabulary"], hidden), deviation=0.6)}
+        if m.get("positions") != "rotary":
+            weights["positions"] = self.normal((m["max_sequence"], hidden), deviation=0.3)
 
-        def norm(name):
-            weights[name + ".scale"] = self.normal((hidden,), mean=1, deviation=0.2)
-            weights[name + ".bias"] = self.normal((hidden,), deviation=0.1)
+        def norm(name, width=hidden, bias=m.get("norm") != "rms"):
+            weights[name + ".scale"] = self.normal((width,), mean=1, deviation=0.2)
+            if bias:
+                weights[name + ".bias"] = self.normal((width,), deviation=0.1)
 
-        def dense(name, inputs, outputs):
+        def dense(name, inputs, outputs, bias):
             weights[name + ".weight"] = self.normal((inputs, outputs), deviation=inputs**-0.5)
-            weights[name + ".bias"] = self.normal((outputs,), deviation=0.1)
+            if m.get(bias, True):
+                weights[name + ".bias"] = self.normal((outputs,), deviation=0.1)
 
         for layer in range(m["layers"]):
-            norm(f"blocks.{layer}.mlp.norm")
-            dense(f"blocks.{layer}.mlp.up", hidden, inner)
-            dense(f"blocks.{layer}.mlp.down", inner, hidden)
-            norm(f"blocks.{layer}.attention.norm")
-            dense(f"blocks.{layer}.attention.qkv", hidden, 3 * hidden)
-            dense(f"blocks.{layer}.attention.out", hidden, hidden)
+            mlp, attention = f"blocks.{layer}.mlp", f"blocks.{layer}.attention"
+            norm(f"{mlp}.norm")
+            if m.get("activation") == "swiglu":
+                dense(f"{mlp}.gate", hidden, inner, "mlp_bias")
+            dense(f"{mlp}.up", hidden, inner, "mlp_bias")
+            dense(f"{mlp}.down", inner, hidden, "mlp_bias")
+            norm(f"{attention}.norm")
+            dense(f"{attention}.qkv", hidden, (m["heads"] + 2 * kv_heads) * head_dim, "qkv_bias")
+            if m.get("qk_norm"):
+                norm(f"{attention}.q_norm", head_dim, bias=False)
+                norm(f"{attention}.k_norm", head_dim, bias=False)
+            dense(f"{attention}.out", m["heads"] * head_dim, hidden, "out_bias")
         norm("final_norm")
         if not m.get("tied_head"):
-            dense("head", hidden, m["vocabulary"])
+            dense("head", hidden, m["vocabulary"], "head_bias")
         return weights
 
     def _usual_batch(self):
@@ -87,8 +97,8 @@ def random_norms():
 
 def padding():
     case = Case("padding", "lengths 13, 1, 6 and 0: keys past a length are hidden, targets there are ignored though the file names some",
-                sequence=13, batch=4, mask=("causal", "padding"), layers=1, hidden=24, heads=3, mlp_hidden=40,
-                vocabulary=37, max_sequence=16)
+                sequence=13, batch=4, mask=("causal", "padding"), layers=1, hidden=18, heads=3, mlp_hidden=25,
+                vocabulary=29, max_sequence=16)
     case.batch["lengths"] = np.array([13, 1, 6, 0], dtype=np.int32)
     case.ignore_targets(0.1)
     return case
@@ -141,4 +151,31 @@ def adamw_steps():
                 layers=1, hidden=8, heads=2, mlp_hidden=12, vocabulary=13, max_sequence=7)
 
 
-CASES = [peaked_softmax, random_norms, padding, custom_mask, shared_mask, adam_steps, gpt2, adamw_steps]
+LLAMA = {"block_order": "attention-first", "norm": "rms", "activation": "swiglu", "positions": "rotary", "head_bias": False,
+         "qkv_bias": False, "out_bias": False, "mlp_bias": False}
+
+
+def llama():
+    case = Case("llama", "Llama 3.1: two queries to a key, gated MLP, one wavelength as it is, one between, one stretched; an untied head, "
+                "epsilon 1e-5, heads wider than hidden, lengths", sequence=11, batch=3, mask=("causal", "padding"), **LLAMA, layers=1,
+                hidden=10, heads=4, kv_heads=2, head_dim=6, mlp_hidden=15, vocabulary=17, max_sequence=14, norm_epsilon=1e-5,
+                rope_theta=100.0, rope_scaling="llama3", rope_factor=8.0, rope_low_frequency=1.0, rope_high_frequency=4.0,
+                rope_original_sequence=40)
+    case.draw_norms_and_biases()
+    case.weights["embedding"] *= np.float32(0.05)  # as for GPT-2: so that epsilon is felt
+    case.batch["lengths"] = np.array([11, 1, 6], dtype=np.int32)
+    return case
+
+
+def qwen3():
+    model = {**LLAMA, "qkv_bias": True}
+    case = Case("qwen3", "Qwen3 with Qwen2's biases: norms of queries and keys, three queries to one key, a tied head, epsilon 1e-6; odd "
+                "widths, S below max_sequence, ignored targets", sequence=9, batch=2, **model, layers=2, hidden=7, heads=3, kv_heads=1,
+                head_dim=4, mlp_hidden=13, vocabulary=19, max_sequence=12, norm_epsilon=1e-6, tied_head=True, qk_norm=True,
+                rope_theta=1000.0)
+    case.draw_norms_and_biases()
+    case.ignore_targets(0.2)
+    return case
+
+
+CASES = [peaked_softmax, random_norms, padding, custom_mask, shared_mask, adam_steps, gpt2, adamw_steps, llama, qwen3]

@@ -6,7 +6,10 @@
 The tutorial that the model comes from: UvA deep learning notebooks, "Single-GPU transformer" (Lippe 2024). Per block
     x += down(gelu(up(norm(x))))      x += out(attention(qkv(norm(x))))      MLP first, pre-norm, every Dense with a bias
 then a final norm and an untied head. GPT-2 (Radford et al. 2019) has the same layers with attention first, epsilon 1e-5, and logits
-from the embedding, without a bias. Dropout is 0 here. B sequences, S positions, H hidden, V vocabulary.
+from the embedding, without a bias. Llama (Touvron et al. 2023; Llama 3.1: Dubey et al. 2024) has attention first, norms by the root of
+the mean square, a gated MLP  down(silu(gate(n)) * up(n)),  rotary positions, no biases, and several queries to a key. Qwen2 adds biases
+to queries, keys and values, Qwen3 (Yang et al. 2025) a norm over each query and key. Dropout is 0 here.
+B sequences, S positions, H hidden, V vocabulary.
 """
 import torch
 
@@ -14,18 +17,61 @@ NORM_EPSILON = 1e-6  # where a case does not say
 IGNORED = -1
 
 
-def layer_norm(x, weights, name, epsilon=NORM_EPSILON):
+def rms_norm(x, scale, epsilon):
+    return x / torch.sqrt((x**2).mean(dim=-1, keepdim=True) + epsilon) * scale
+
+
+def norm(case, x, weights, name):
+    epsilon = case.get("norm_epsilon", NORM_EPSILON)
+    if case.get("norm") == "rms":
+        return rms_norm(x, weights[name + ".scale"], epsilon)
     mean = x.mean(dim=-1, keepdim=True)
     variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
     return (x - mean) / torch.sqrt(variance + epsilon) * weights[name + ".scale"] + weights[name + ".bias"]
 
 
 def dense(x, weights, name):
-    return x @ weights[name + ".weight"] + weights[name + ".bias"]  # weights are [inputs, outputs]
+    y = x @ weights[name + ".weight"]  # weights are [inputs, outputs]
+    return y + weights[name + ".bias"] if name + ".bias" in weights else y
 
 
 def gelu(x):
     return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+def mlp(case, x, weights, name):
+    if case.get("activation") != "swiglu":
+        return dense(gelu(dense(x, weights, name + ".up")), weights, name + ".down")
+    gate = dense(x, weights, name + ".gate")
+    return dense(gate / (1 + torch.exp(-gate)) * dense(x, weights, name + ".up"), weights, name + ".down")
+
+
+def rotary_frequencies(case, head_dim):
+    """Radians a position for each pair of features; Llama 3.1 slows those down whose wavelength is long beside its first context."""
+    frequencies = case["rope_theta"] ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    if case.get("rope_scaling") != "llama3":
+        return frequencies
+    context, factor = case["rope_original_sequence"], case["rope_factor"]
+    low, high = case["rope_low_frequency"], case["rope_high_frequency"]
+    slowed = []
+    for frequency in frequencies.tolist():
+        wavelength = 2 * torch.pi / frequency
+        if wavelength > context / low:
+            frequency = frequency / factor
+        elif wavelength > context / high:
+            share = (context / wavelength - low) / (high - low)
+            frequency = (1 - share) * frequency / factor + share * frequency
+        slowed.append(frequency)
+    return torch.tensor(slowed, dtype=torch.float64)
+
+
+def turned(case, x):
+    """x [B, heads, S, D] with its features i and i + D/2 turned by the angle of their position and pair."""
+    head_dim = x.shape[-1]
+    angles = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * rotary_frequencies(case, head_dim)[None, :]
+    cosines, sines = (torch.cat([part, part], dim=-1).to(x.dtype) for part in (angles.cos(), angles.sin()))
+    first, second = x.split(head_dim // 2, dim=-1)
+    return x * cosines + torch.cat([-second, first], dim=-1) * sines
 
 
 def visible_keys(case, batch):
@@ -42,32 +88,49 @@ def visible_keys(case, batch):
     return visible
 
 
-def attention(x, weights, name, heads, visible):
+def queries_keys_values(case, x, weights, name):
+    """Each [B, heads, S, head_dim]. They are packed kv head by kv head: its queries, its key, its value."""
     B, S, H = x.shape
-    head_dim = H // heads
-    packed = dense(x, weights, name + ".qkv").view(B, S, heads, 3 * head_dim)  # per head [q|k|v]
-    q, k, v = (part.transpose(1, 2) for part in packed.split(head_dim, dim=-1))  # each [B, heads, S, head_dim]
+    heads = case["heads"]
+    head_dim, kv_heads = case.get("head_dim", H // heads), case.get("kv_heads", heads)
+    queries = heads // kv_heads
+    packed = dense(x, weights, name + ".qkv").view(B, S, kv_heads, queries + 2, head_dim)
+    q = packed[:, :, :, :queries].reshape(B, S, heads, head_dim).transpose(1, 2)
+    k, v = (packed[:, :, :, queries + i].transpose(1, 2) for i in (0, 1))
+    if case.get("qk_norm"):
+        q, k = (rms_norm(part, weights[f"{name}.{which}_norm.scale"], case["norm_epsilon"]) for part, which in ((q, "q"), (k, "k")))
+    if case.get("positions") == "rotary":
+        q, k = turned(case, q), turned(case, k)
+    if queries > 1:
+        k, v = (part.repeat_interleave(queries, dim=1) for part in (k, v))
+    return q, k, v
+
+
+def attention(case, x, weights, name, visible):
+    q, k, v = queries_keys_values(case, x, weights, name)
+    head_dim = q.shape[-1]
     scores = (q * head_dim**-0.5) @ k.transpose(-1, -2)
     # Hidden keys get the lowest finite score, so a row without any visible key would weigh all keys alike.
     # The rule for such a row: attention gives zeros, and no gradient goes through it.
     scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
     weighted = torch.softmax(scores, dim=-1) @ v
     weighted = torch.where(visible.any(dim=-1, keepdim=True), weighted, torch.zeros_like(weighted))
-    return dense(weighted.transpose(1, 2).reshape(B, S, H), weights, name + ".out")
+    return dense(weighted.transpose(1, 2).flatten(2), weights, name + ".out")
 
 
 def forward(case, weights, batch):
     """Logits [B, S, V]. Only the first S rows of the learned positions are used."""
     tokens = batch["tokens"].long()
     visible = visible_keys(case, batch)
-    x = weights["embedding"][tokens] + weights["positions"][: tokens.shape[1]]
-    epsilon = case.get("norm_epsilon", NORM_EPSILON)
+    x = weights["embedding"][tokens]
+    if case.get("positions") != "rotary":
+        x = x + weights["positions"][: tokens.shape[1]]
 
     def mlp_branch(x, name):
-        return dense(gelu(dense(layer_norm(x, weights, name + ".norm", epsilon), weights, name + ".up")), weights, name + ".down")
+        return mlp(case, norm(case, x, weights, name + ".norm"), weights, name)
 
     def attention_branch(x, name):
-        return attention(layer_norm(x, weights, name + ".norm", epsilon), weights, name, case["heads"], visible)
+        return attention(case, norm(case, x, weights, name + ".norm"), weights, name, visible)
 
     for layer in range(case["layers"]):
         block = f"blocks.{layer}"
@@ -77,7 +140,7 @@ def forward(case, weights, batch):
         else:
             x = x + mlp_branch(x, block + ".mlp")
             x = x + attention_branch(x, block + ".attention")
-    x = layer_norm(x, weights, "final_norm", epsilon)
+    x = norm(case, x, weights, "final_norm")
     if case.get("tied_head"):
         return x @ weights["embedding"].T
     return dense(x, weights, "head")
