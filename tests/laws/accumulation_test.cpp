@@ -37,7 +37,7 @@ TEST_P(AccumulationLaw, every_split_of_twelve_rows_in_bf16) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Presets, AccumulationLaw, ::testing::Values("tiny", "gpt2-tiny"),
+INSTANTIATE_TEST_SUITE_P(Presets, AccumulationLaw, ::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
                          [](const auto& info) { return std::string(info.param).substr(0, 4); });
 
 TEST(AccumulationOfDropout, masks_do_not_depend_on_the_split) {

@@ -100,5 +100,55 @@ TEST(KeepSetLaw, holds_for_gpt2) {
                                       3);
 }
 
+// Shared keys, rotary positions, gated MLPs, norms of queries and keys; qkv with biases as in Qwen2.
+TEST(KeepSetLaw, holds_for_llama_and_qwen) {
+  const auto odd = [](ModelSettings& m) {
+    m.dropout = 0.1, m.hidden = 42, m.head_dim = 10, m.mlp_hidden = 67, m.vocabulary = 53, m.max_sequence = 21,
+    m.qkv_bias = m.tied_head;
+  };
+  for (const char* preset : {"llama-tiny", "qwen3-tiny"})
+    for (const char* precision : {"fp32", "bf16"})
+      for (const char* attention : {"fused", "materialised"})
+        expect_random_sets_change_nothing({.preset = preset,
+                                           .precision = precision,
+                                           .micro_steps = 3,
+                                           .threads = 2,
+                                           .unequal_lengths = true,
+                                           .change_model =
+                                               [&](ModelSettings& m) {
+                                                 odd(m);
+                                                 m.attention = attention;
+                                               },
+                                           .global_batch = 6,
+                                           .steps = 2},
+                                          10);
+  // The published ones, narrowed: their layers, heads and kv heads stay.
+  const auto narrow = [](ModelSettings& m) {
+    m.hidden = 56, m.head_dim = 4, m.mlp_hidden = 72, m.vocabulary = 61, m.max_sequence = 24;
+  };
+  for (const char* preset : {"qwen2.5-0.5b", "qwen2.5-1.5b", "qwen3-0.6b", "llama-3.2-1b", "llama-3.1-8b"})
+    expect_random_sets_change_nothing({.preset = preset,
+                                       .precision = "bf16",
+                                       .micro_steps = 2,
+                                       .threads = 2,
+                                       .change_model = narrow,
+                                       .global_batch = 4},
+                                      2);
+}
+
+// A gated MLP keeps what goes into the gate and beside it; named targets work as for any block.
+TEST(KeepSetLaw, holds_for_every_named_choice_of_llama_and_qwen) {
+  for (const char* preset : {"llama-tiny", "qwen3-tiny"}) {
+    const StepSetting setting{.preset = preset, .precision = "bf16", .micro_steps = 2, .threads = 2};
+    const StepResult kept = run_step_of(setting);
+    for (const char* target : {"MLPBlock", "AttentionBlock", "TransformerBlock", "RMSNorm", "blocks.1.mlp", "swiglu",
+                               "rotary", "rms_norm", "attention"}) {
+      StepSetting other = setting;
+      other.keep = [&](const Program& forward) { return keep_outside(forward, {target}); };
+      EXPECT_THAT(bitwise_differences(run_step_of(other), kept), ::testing::IsEmpty()) << preset << " " << target;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace stepscope::testing

@@ -10,11 +10,11 @@ namespace {
 
 const auto without_dropout = [](ModelSettings& m) { m.dropout = 0; };
 
-class CausalLaw : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {};
+class CausalLaw : public ::testing::TestWithParam<std::tuple<const char*, const char*, const char*>> {};
 
 TEST_P(CausalLaw, changing_a_token_leaves_earlier_logits_to_the_bit) {
-  const auto [precision, attention] = GetParam();
-  StepSetting setting{.precision = precision, .global_batch = 1};
+  const auto [preset, precision, attention] = GetParam();
+  StepSetting setting{.preset = preset, .precision = precision, .global_batch = 1};
   setting.change_model = [&](ModelSettings& m) { m.dropout = 0, m.attention = attention; };
   const StepResult before = run_step_of(setting);
   constexpr std::size_t changed = 13, sequence = 32, vocabulary = 256;
@@ -29,11 +29,15 @@ TEST_P(CausalLaw, changing_a_token_leaves_earlier_logits_to_the_bit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, CausalLaw,
-                         ::testing::Combine(::testing::Values("fp32", "bf16"),
+                         ::testing::Combine(::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
+                                            ::testing::Values("fp32", "bf16"),
                                             ::testing::Values("fused", "materialised")));
 
-TEST(PaddingLaw, what_lies_past_a_length_changes_nothing) {
-  StepSetting setting{.precision = "fp32", .unequal_lengths = true, .change_model = without_dropout};
+class PaddingLaw : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PaddingLaw, what_lies_past_a_length_changes_nothing) {
+  StepSetting setting{
+      .preset = GetParam(), .precision = "fp32", .unequal_lengths = true, .change_model = without_dropout};
   const StepResult before = run_step_of(setting);
   // The last token of every row that is not whole lies past its length: with seed 11 most rows are shorter.
   setting.change_tokens = [](std::vector<std::int32_t>& tokens) {
@@ -48,9 +52,16 @@ TEST(PaddingLaw, what_lies_past_a_length_changes_nothing) {
   EXPECT_EQ(before.gradients.at("embedding"), after.gradients.at("embedding"));
 }
 
-TEST(MaskLaw, nothing_is_nan_with_empty_rows) {
+INSTANTIATE_TEST_SUITE_P(Presets, PaddingLaw, ::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
+                         [](const auto& info) { return std::string(info.param).substr(0, 4); });
+
+class MaskLaw : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Presets, MaskLaw, ::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
+                         [](const auto& info) { return std::string(info.param).substr(0, 4); });
+
+TEST_P(MaskLaw, nothing_is_nan_with_empty_rows) {
   for (const char* attention : {"fused", "materialised"}) {
-    StepSetting setting{.precision = "bf16", .unequal_lengths = true};
+    StepSetting setting{.preset = GetParam(), .precision = "bf16", .unequal_lengths = true};
     setting.change_model = [&](ModelSettings& m) { m.attention = attention; };
     const StepResult result = run_step_of(setting);
     EXPECT_TRUE(std::isfinite(result.loss));

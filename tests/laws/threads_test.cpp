@@ -36,6 +36,20 @@ TEST(ThreadsLaw, gpt2) {
                       .change_model = [](ModelSettings& m) { m.vocabulary = 1001, m.dropout = 0.1; },
                       .steps = 2});
 }
+TEST(ThreadsLaw, llama_and_qwen) {
+  for (const char* preset : {"llama-tiny", "qwen3-tiny"})
+    for (const char* precision : {"fp32", "bf16"})
+      for (const char* attention : {"fused", "materialised"})
+        expect_same_bits({.preset = preset,
+                          .precision = precision,
+                          .micro_steps = 2,
+                          .unequal_lengths = true,
+                          .change_model =
+                              [&](ModelSettings& m) {
+                                m.vocabulary = 1001, m.dropout = 0.1, m.max_sequence = 70, m.attention = attention;
+                              },
+                          .steps = 2});
+}
 TEST(ThreadsLaw, odd_sizes) {
   expect_same_bits({.precision = "fp32",
                     .change_model =

@@ -19,8 +19,14 @@ Executor::UsedBytes used_by(const StepSetting& setting, const Step& step) {
 }
 
 TEST(UsedBytesLaw, holds_for_every_precision_checkpointing_split_and_attention) {
-  for (const auto& [preset, precision] : std::vector<std::pair<const char*, const char*>>{
-           {"tiny", "fp32"}, {"tiny", "bf16"}, {"gpt2-tiny", "fp32"}, {"gpt2-tiny", "bf16"}})
+  for (const auto& [preset, precision] : std::vector<std::pair<const char*, const char*>>{{"tiny", "fp32"},
+                                                                                          {"tiny", "bf16"},
+                                                                                          {"gpt2-tiny", "fp32"},
+                                                                                          {"gpt2-tiny", "bf16"},
+                                                                                          {"llama-tiny", "fp32"},
+                                                                                          {"llama-tiny", "bf16"},
+                                                                                          {"qwen3-tiny", "fp32"},
+                                                                                          {"qwen3-tiny", "bf16"}})
     for (const char* attention : {"fused", "materialised"})
       for (const std::vector<std::string>& targets :
            std::vector<std::vector<std::string>>{{}, {"MLPBlock", "AttentionBlock"}, {"TransformerBlock"}})

@@ -73,7 +73,10 @@ Step build(const StepSetting& s, const Machine& machine) {
   if (s.change_model) s.change_model(model);
   model = resolved(model);
   StepRecipe recipe;
-  precision_technique.apply(s.precision, recipe);
+  if (s.precision == "fp64")
+    recipe.compute = recipe.master = DType::fp64;
+  else
+    precision_technique.apply(s.precision, recipe);
   recipe.keep = s.keep;
   recipe.micro_steps = s.micro_steps;
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};

@@ -18,7 +18,7 @@ namespace stepscope::testing {
 
 struct StepSetting {
   std::string preset = "tiny";
-  std::string precision = "fp32";
+  std::string precision = "fp32";  // or a value of the technique, or "fp64"
   std::int64_t micro_steps = 1;
   std::function<KeepSet(const Program&)> keep = keepable;
   int threads = 1;
