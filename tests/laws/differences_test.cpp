@@ -17,6 +17,7 @@ struct Family {
   const char* preset;
   const char* attention;
 };
+void PrintTo(const Family& family, std::ostream* out) { *out << family.preset << " " << family.attention; }
 
 class DifferencesLaw : public ::testing::TestWithParam<Family> {
  protected:
