@@ -119,7 +119,7 @@ TEST_F(EndToEndParts, a_text_with_other_bytes_is_refused_and_the_same_one_elsewh
   std::ofstream(folder / "t.txt") << std::string(20'000, 'y');
   const testing::ProgramRun said = run_on(folder / "t.txt");
   EXPECT_EQ(said.status, 2);
-  EXPECT_THAT(said.error, HasSubstr("holds a run of another text or mask"));
+  EXPECT_THAT(said.error, HasSubstr("holds a run of another text, vocabulary or mask"));
 }
 
 TEST_F(EndToEndParts, lost_numerics_are_made_again) {
