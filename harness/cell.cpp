@@ -59,7 +59,7 @@ std::string Match::describe() const {
 std::string canonical_text(const Configuration& configuration) {
   std::string text;
   for (const Field& field : fields()) {
-    if (!of_the_cell(field)) continue;
+    if (!of_the_cell(field) || !applies(field, configuration)) continue;
     std::string value = to_string(field.get(configuration));
     if (const std::size_t path = value.find(':') + 1; field.names_path && path > 0)
       value = value.substr(0, path) + std::filesystem::path(value.substr(path)).filename().string();
