@@ -148,6 +148,8 @@ void add_model_fields(std::vector<Field>& table) {
       number("model", model, "dropout", &M::dropout, 0, 0.99, "share of elements dropped after each block"));
   table.push_back(
       text("model", model, "attention", &M::attention, {"fused", "materialised"}, "how scores are computed"));
+  table.push_back(text("model", model, "softmax_precision", &M::softmax_precision, {"fp32", "bf16"},
+                       "what attention's probabilities are rounded to"));
   table.push_back(text("model", model, "block_order", &M::block_order, {"mlp-first", "attention-first"},
                        "which half of a block comes first"));
   table.push_back(

@@ -89,6 +89,7 @@ std::string cell_id(const Configuration& configuration) {
 
 Configuration reference_of(Configuration configuration) {
   for (const Technique& technique : techniques()) configuration.techniques[std::string(technique.name)] = technique.off;
+  configuration.model.softmax_precision = ModelSettings{}.softmax_precision;
   return configuration;
 }
 

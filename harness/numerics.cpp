@@ -145,6 +145,7 @@ NumericsLimits limits_of(const Configuration& configuration) {
   const StepRecipe recipe = recipe_of(configuration);
   double loosest = tolerance(recipe.compute).relative;
   if (recipe.gradient) loosest = std::max(loosest, tolerance(*recipe.gradient).relative);
+  loosest = std::max(loosest, tolerance(dtype_named(configuration.model.softmax_precision).value()).relative);
   return {.loss = loosest, .gradient = loosest};
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 std::vector<StepSetting> settings() {
   std::vector<StepSetting> list;
-  for (const char* preset : {"tiny", "gpt2-tiny"})  // a head of its own with a bias, and the embedding's without one
+  for (const char* preset :
+       {"tiny", "gpt2-tiny", "llama-tiny"})  // a head of its own with a bias and without, the embedding's
     for (const char* precision : {"fp32", "bf16", "fp16"})
       list.push_back({.preset = preset,
                       .precision = precision,

@@ -27,7 +27,8 @@ TEST(UsedBytesLaw, holds_for_every_precision_checkpointing_split_and_attention) 
                                                                                           {"llama-tiny", "bf16"},
                                                                                           {"qwen3-tiny", "fp32"},
                                                                                           {"qwen3-tiny", "bf16"},
-{"tiny", "fp16"},{"llama-tiny", "fp16"}})
+                                                                                          {"tiny", "fp16"},
+                                                                                          {"llama-tiny", "fp16"}})
     for (const char* attention : {"fused", "materialised"})
       for (const std::vector<std::string>& targets :
            std::vector<std::vector<std::string>>{{}, {"MLPBlock", "AttentionBlock"}, {"TransformerBlock"}})

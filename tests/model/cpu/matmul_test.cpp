@@ -127,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(Types, EveryMatmul,
                          testing::Values(Types{DType::fp64, DType::fp64, false}, Types{DType::fp32, DType::fp32, false},
                                          Types{DType::bf16, DType::bf16, false}, Types{DType::bf16, DType::fp32, false},
                                          Types{DType::bf16, DType::bf16, true}, Types{DType::bf16, DType::fp32, true},
-                                         Types{DType::fp16, DType::fp16, false}, Types{DType::fp32, DType::bf16, false}),
+                                         Types{DType::fp16, DType::fp16, false},
+                                         Types{DType::fp32, DType::bf16, false}),
                          [](const auto& info) {
                            return std::string(name_of(info.param.in)) + "_" + std::string(name_of(info.param.out)) +
                                   (info.param.native_bf16 ? "_native" : "");
