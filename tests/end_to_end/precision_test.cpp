@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -123,6 +125,38 @@ TEST_F(EndToEndPrecision, tf32_is_unsupported_on_a_cpu_and_says_why) {
     return nlohmann::json::parse(run.out).at("predicted_time").at("step_ns").get<double>();
   };
   EXPECT_LT(time_on("tf32"), time_on("fp32"));
+}
+
+TEST_F(EndToEndPrecision, a_run_of_every_kind_of_rounding_is_verified_and_reported) {
+  std::ofstream(folder / "m.toml")
+      << "[model]\npreset = \"tiny\"\n[measure]\nrounds = 1\ntimed_steps = 2\nprofiled_steps = 1\n"
+         "learning_steps = 6\n[[cell]]\nprecision = \"fp16\"\n"
+         "[[cell]]\nprecision = \"bf16\"\ngradient_precision = \"bf16\"\naccumulation = 4\n"
+         "[[cell]]\nsoftmax_precision = \"bf16\"\n"
+         "[[cell]]\nprecision = \"fp16\"\nresidual_precision = \"fp32\"\nlogits_chunks = 2\n";
+  const testing::ProgramRun run =
+      testing::run_program({"run", (folder / "m.toml").string(), "--out", (folder / "run").string(), "--threads", "1"});
+  ASSERT_EQ(run.status, 0) << run.error << run.out;
+  int scaled = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "run" / "cells")) {
+    const auto record = nlohmann::json::parse(read_file(entry.path() / "record.json"));
+    EXPECT_EQ(record.at("outcome"), "ok") << record.at("id") << record.at("reason");
+    const auto& numerics = record.at("numerics");
+    if (numerics.at("reference") != record.at("id")) {
+      EXPECT_GT(numerics.at("gradient_error"), 0) << record.at("id");
+      EXPECT_LT(numerics.at("gradient_error"), numerics.at("gradient_limit")) << record.at("id");
+    }
+    if (record.at("loss_scaling").is_null()) continue;
+    ++scaled;
+    EXPECT_EQ(record.at("loss_scaling").at("scale"), 65536);
+    EXPECT_EQ(record.at("loss_scaling").at("skipped_steps"), 0);
+    EXPECT_GE(record.at("loss_scaling").at("steps"), 5);  // of the timed visit, if no learning one was made
+  }
+  EXPECT_EQ(scaled, 2);
+  const testing::ProgramRun report = testing::run_program({"report", (folder / "run").string()});
+  EXPECT_EQ(report.status, 0) << report.error;
+  EXPECT_THAT(read_file(folder / "run" / "report" / "report.md"),
+              HasSubstr(" steps skipped for an overflow, the scale at the end 65,536"));
 }
 
 TEST_F(EndToEndPrecision, chunked_logits_are_not_saved) {
