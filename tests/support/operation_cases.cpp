@@ -102,14 +102,15 @@ OperationCase table_linear_case(std::int64_t batch, std::int64_t sequence, std::
           }};
 }
 
-// x by two halves of its rows, each multiplied by itself: their gradients are joined to one.
+// x by two pieces of its rows that share some, each multiplied by itself: their gradients are joined to one.
 OperationCase linear_by_rows_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out) {
   return {named("linear_by_rows", {batch, sequence, in, out}), 2, false, [=](CaseBuilder& c) {
             const Operand x = c.activation("x", {batch, sequence, in});
-            const Operand weight = c.parameter("weight", {in, out}, Use::multiplied);
+            const Operand weight =
+                c.parameter("weight", {in, out}, Use::multiplied, 0, 1 / std::sqrt(static_cast<double>(in)));
             const std::int64_t rows = x.view.shape.rows(), first = rows / 3;
             std::vector<ValueId> products;
-            for (const RowRange& part : {RowRange{0, first}, RowRange{first, rows - first}}) {
+            for (const RowRange& part : {RowRange{0, rows - first}, RowRange{first, rows - first}}) {
               Operand piece = x;
               piece.view.offset = part.first * in;
               piece.view.shape = {part.count, in};
