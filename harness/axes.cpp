@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -170,6 +171,18 @@ void check_data(const Configuration& configuration, const Assignments& given) {
                 "text is read as bytes: a vocabulary of at least 256 is needed");
 }
 
+// Where precision does not scale the loss the fields are as they would be by default: such cells are one cell.
+void check_loss_scaling(Configuration& configuration, const Assignments& given) {
+  TrainingSettings& training = configuration.training;
+  if (!recipe_of(configuration).scales_loss) {
+    training.loss_scale = TrainingSettings{}.loss_scale;
+    training.loss_scale_growth_interval = TrainingSettings{}.loss_scale_growth_interval;
+  }
+  int exponent = 0;
+  if (std::frexp(training.loss_scale, &exponent) != 0.5)
+    refuse_rule(configuration, given, {"loss_scale"}, field_named("loss_scale", "").right);
+}
+
 void check_training(Configuration& configuration, const Assignments& given) {
   TrainingSettings& training = configuration.training;
   if (training.global_batch == 0)
@@ -258,6 +271,7 @@ Configuration resolve(const Assignments& given) {
   check_model(configuration, given);
   check_data(configuration, given);
   check_training(configuration, given);
+  check_loss_scaling(configuration, given);
   return configuration;
 }
 

@@ -51,10 +51,15 @@ struct Field {
   std::function<Choice(const Configuration&)> get = {};
   std::function<void(Configuration&, const Choice&)> set = {};
   bool names_path = false;  // a value is "KIND:PATH" or a single word
+  std::function<bool(const Configuration&)> applies =
+      {};  // null: always; elsewhere its default stands and nobody sees it
   bool derived = false;  // follows from the others unless given: left out of axes where it does
 };
 
 [[nodiscard]] std::span<const Field> fields();
+[[nodiscard]] inline bool applies(const Field& field, const Configuration& configuration) {
+  return !field.applies || field.applies(configuration);
+}
 // `name` bare or section.name; [techniques] may also be called by `matrix.`. Unknown ones are refused with the nearest name.
 // `written`: the name as the message shows it, where it is not `name`.
 [[nodiscard]] const Field& field_named(std::string_view name, const std::string& where, std::string_view written = "");

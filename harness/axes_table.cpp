@@ -148,6 +148,8 @@ void add_model_fields(std::vector<Field>& table) {
       number("model", model, "dropout", &M::dropout, 0, 0.99, "share of elements dropped after each block"));
   table.push_back(
       text("model", model, "attention", &M::attention, {"fused", "materialised"}, "how scores are computed"));
+  table.push_back(text("model", model, "softmax_precision", &M::softmax_precision, {"fp32", "bf16"},
+                       "what attention's probabilities are rounded to"));
   table.push_back(text("model", model, "block_order", &M::block_order, {"mlp-first", "attention-first"},
                        "which half of a block comes first"));
   table.push_back(
@@ -214,6 +216,23 @@ void add_data_and_training_fields(std::vector<Field>& table) {
                         "of initial weights, dropout and data order"));
 }
 
+void add_loss_scaling_fields(std::vector<Field>& table) {
+  constexpr auto training = &Configuration::training;
+  using T = TrainingSettings;
+  const auto scales = [](const Configuration& c) { return recipe_of(c).scales_loss; };
+  Field scale =
+      number("training", training, "loss_scale", &T::loss_scale, 1, 0x1p64,
+             "of precision fp16 in the first step: what the loss's gradient is multiplied by; halved in a step "
+             "that overflows");
+  scale.right = "a power of two from 1 to 2^64";
+  scale.applies = scales;
+  table.push_back(std::move(scale));
+  Field interval = whole("training", training, "loss_scale_growth_interval", &T::loss_scale_growth_interval, 1,
+                         1'000'000'000, "of precision fp16: steps without an overflow after which the scale doubles");
+  interval.applies = scales;
+  table.push_back(std::move(interval));
+}
+
 // A technique's value is checked by its own apply, on a recipe that is thrown away.
 Field technique_field(const Technique& technique) {
   const std::string name(technique.name);
@@ -249,6 +268,7 @@ std::vector<Field> make_fields() {
   table.push_back(preset_field());  // first: the others are set over it
   add_model_fields(table);
   add_data_and_training_fields(table);
+  add_loss_scaling_fields(table);
   for (const Technique& technique : techniques()) table.push_back(technique_field(technique));
   add_measure_fields(table);
   return table;

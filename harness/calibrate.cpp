@@ -174,7 +174,8 @@ std::vector<Moved> measure_bandwidth(BandwidthProbe& probe, std::int64_t bytes, 
 
 std::vector<Measured> measure_matmuls(const Machine& machine, Threads& threads) {
   std::vector<Measured> ways;
-  for (const DType dtype : {DType::fp32, DType::bf16}) {
+  for (const DType dtype : {DType::fp32, DType::bf16, DType::fp16}) {
+    if (dtype == DType::fp16 && !machine.native_fp16) continue;
     for (const StepMatmul& shape : step_matmuls) ways.push_back(measure_tiled(shape, dtype, machine, threads));
     if (dtype == DType::bf16 && !machine.native_bf16) continue;
     for (const std::int64_t side : squares) ways.push_back(measure_squares(side, dtype, threads));

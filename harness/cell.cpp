@@ -59,7 +59,7 @@ std::string Match::describe() const {
 std::string canonical_text(const Configuration& configuration) {
   std::string text;
   for (const Field& field : fields()) {
-    if (!of_the_cell(field)) continue;
+    if (!of_the_cell(field) || !applies(field, configuration)) continue;
     std::string value = to_string(field.get(configuration));
     if (const std::size_t path = value.find(':') + 1; field.names_path && path > 0)
       value = value.substr(0, path) + std::filesystem::path(value.substr(path)).filename().string();
@@ -89,6 +89,7 @@ std::string cell_id(const Configuration& configuration) {
 
 Configuration reference_of(Configuration configuration) {
   for (const Technique& technique : techniques()) configuration.techniques[std::string(technique.name)] = technique.off;
+  configuration.model.softmax_precision = ModelSettings{}.softmax_precision;
   return configuration;
 }
 

@@ -33,7 +33,7 @@ struct Match {
 // 80 characters.
 [[nodiscard]] std::string cell_id(const Configuration& configuration);
 
-// The cell that numerics are held against: the same mathematics with every technique off.
+// The cell that numerics are held against: the same mathematics with every technique off and nothing rounded.
 [[nodiscard]] Configuration reference_of(Configuration configuration);
 
 }  // namespace stepscope

@@ -65,6 +65,7 @@ nlohmann::ordered_json environment_of(const Machine& machine, const std::string&
           {"threads", machine.threads},
           {"memory_bytes", machine.memory_bytes},
           {"bf16", machine.native_bf16 ? "native" : "widened"},
+          {"fp16", machine.native_fp16 ? "native" : "widened"},
           {"system", system_name()},
           {"kernel", fmt::format("{} {}", kernel.sysname, kernel.release)},
           {"commit", commit()},

@@ -328,6 +328,7 @@ std::string to_toml(const Configuration& configuration) {
   for (const Field& field : fields()) {
     Choice value = field.get(configuration);
     if (field.name == "preset" && configuration.preset.empty()) continue;
+    if (!applies(field, configuration)) continue;
     if (field.names_path) value = with_absolute_path(std::get<std::string>(value));
     if (!document.contains(field.section)) document.insert(field.section, toml::table{});
     toml::table& section = *document.get_as<toml::table>(field.section);

@@ -45,8 +45,7 @@ double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* resu
   const StepResult step = session.trainer().step();
   const auto time = static_cast<double>(nanoseconds(Steady::now() - begin));
   heartbeat.beat();
-  if (!std::isfinite(step.loss))
-    throw Diverged{fmt::format("the loss of step {} is {}", session.executor().control().step, step.loss)};
+  if (diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
   if (result != nullptr) *result = step;
   return time;
 }
@@ -67,8 +66,8 @@ void first_step(Visit& visit, Session& session, const VisitRequest& request, con
   StepResult result;
   timed_step(session, heartbeat, &result);
   const StepNumerics numerics = numerics_of(session.program(), session.executor(), result.loss);
-  const bool narrow = recipe_of(session.configuration()).compute == DType::bf16;
-  visit.numerics = summary_of(numerics, narrow && !request.machine.native_bf16 ? "widened" : "native");
+  const bool native = multiplies(request.machine, recipe_of(session.configuration()).compute);
+  visit.numerics = summary_of(numerics, native ? "native" : "widened");
   const std::filesystem::path file = request.folder / "numerics.safetensors";
   if (!std::filesystem::exists(file)) write_numerics(file, numerics);
 }
@@ -150,6 +149,10 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
     case VisitKind::timed: measure_timed(visit, session, request, heartbeat); break;
     case VisitKind::profiled: measure_profiled(visit, session, request, heartbeat); break;
     case VisitKind::learning: measure_learning(visit, session, request, heartbeat); break;
+  }
+  if (recipe_of(session.configuration()).scales_loss) {
+    const ControlBlock& control = session.executor().control();
+    visit.loss_scaling = {.scale = control.loss_scale, .skipped_steps = control.skips, .steps = control.step};
   }
   visit.device_reports_bytes = largest_resident_bytes();
 }

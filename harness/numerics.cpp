@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "model/base/error.h"
 #include "model/base/hash.h"
 #include "model/base/tolerance.h"
+#include "model/execution/read_floats.h"
 #include "model/training/safetensors.h"
 
 namespace stepscope {
@@ -67,8 +69,7 @@ StepNumerics numerics_of(const Program& program, const Executor& executor, doubl
   StepNumerics numerics{.loss = loss, .gradients = {}};
   for (const StateId parameter : program.states_of(StateKind::parameter)) {
     const StateId gradient = program.belonging_to(parameter, StateKind::gradient);
-    std::vector<float> elements(static_cast<std::size_t>(program.state(gradient).type.shape.elements()));
-    executor.read(gradient, std::as_writable_bytes(std::span(elements)));
+    const std::vector<float> elements = read_floats(executor, program, gradient);
     numerics.gradients.push_back(sketch_of(program.state(parameter).name, elements));
   }
   return numerics;
@@ -141,8 +142,11 @@ NumericsErrors compare(const StepNumerics& cell, const StepNumerics& reference) 
 }
 
 NumericsLimits limits_of(const Configuration& configuration) {
-  const Tolerance limit = tolerance(recipe_of(configuration).compute);
-  return {.loss = limit.relative, .gradient = limit.relative};
+  const StepRecipe recipe = recipe_of(configuration);
+  double loosest = tolerance(recipe.compute).relative;
+  if (recipe.gradient) loosest = std::max(loosest, tolerance(*recipe.gradient).relative);
+  loosest = std::max(loosest, tolerance(dtype_named(configuration.model.softmax_precision).value()).relative);
+  return {.loss = loosest, .gradient = loosest};
 }
 
 }  // namespace stepscope

@@ -53,7 +53,7 @@ struct NumericsErrors {
 struct NumericsLimits {
   double loss = 0, gradient = 0;
 };
-// From the table of model/base/tolerance.h by the type that the cell computes in.
+// From the table of model/base/tolerance.h by the least exact type that the cell computes in or rounds to.
 [[nodiscard]] NumericsLimits limits_of(const Configuration& configuration);
 
 }  // namespace stepscope

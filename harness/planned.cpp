@@ -42,8 +42,7 @@ void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Ma
   record.bytes.by_category = ledger_of(step.program, step.plan).by_category;
   const StepFlops flops = step_flops(step.program);
   record.flops = {.model = flops.model, .launched = flops.launched, .recomputed = flops.recomputed};
-  const bool narrow = recipe_of(cell.configuration).compute == DType::bf16;
-  record.numerics.arithmetic = narrow && !machine.native_bf16 ? "widened" : "native";
+  record.numerics.arithmetic = multiplies(machine, recipe_of(cell.configuration).compute) ? "native" : "widened";
 }
 
 void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options) {
@@ -128,6 +127,7 @@ nlohmann::ordered_json axes_of(const Configuration& configuration) {
   }
   for (const Field& field : fields()) {
     if (field.section == "measure" || field.section == "techniques") continue;
+    if (!applies(field, configuration)) continue;
     if (follows_from_the_others(field, configuration)) continue;
     axes[field.name] = json_of(field.get(configuration));
   }

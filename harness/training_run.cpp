@@ -28,10 +28,14 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t validation_batches = 8;
-constexpr std::string_view header = "step,tokens,loss,learning_rate,validation_loss\n";
+// With loss scaling a row ends in the scale that the step ran with and the steps skipped so far, itself included.
+std::string header_of(bool scales_loss) {
+  return fmt::format("step,tokens,loss,learning_rate,validation_loss{}\n",
+                     scales_loss ? ",loss_scale,skipped_steps" : "");
+}
 
 // The rows of a loss.csv up to a step, header included; what stands there beyond it was made after the saved state.
-std::string rows_up_to(const fs::path& file, std::int64_t step) {
+std::string rows_up_to(const fs::path& file, std::int64_t step, const std::string& header) {
   const std::string text = fs::exists(file) ? read_file(file) : "";
   std::size_t end = 0;
   for (std::int64_t line = 0; line <= step; ++line) {
@@ -59,6 +63,8 @@ class TrainingRun {
       : request_(request),
         say_(say),
         configuration_(configuration_text(request.cell->configuration)),
+        scales_loss_(recipe_of(request.cell->configuration).scales_loss),
+        header_(header_of(scales_loss_)),
         session_(*request.cell, request.machine, {.schedule_steps = request.steps, .batch = nullptr}) {
     const Configuration& c = request.cell->configuration;
     if (request.sampling.count > 0)
@@ -82,6 +88,8 @@ class TrainingRun {
       if (step() % save_every == 0) save();
     }
     save();
+    if (scales_loss_) end_.loss_scale = session_.executor().control().loss_scale;
+    end_.skipped_steps = session_.executor().control().skips;
     end_.step = step();
     end_.interrupted = step() < request_.steps;
     return end_;
@@ -96,7 +104,7 @@ class TrainingRun {
     open_out_folder(request_.out, "cell.toml", "training");
     lock_ = FolderLock(request_.out);
     if (fs::exists(state_file())) return resume();
-    rows_ = header;
+    rows_ = header_;
     const fs::path cell_file = request_.out / "cell.toml";
     if (const std::string why = what_hinders_writing(cell_file); !why.empty())
       throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), why));
@@ -110,7 +118,7 @@ class TrainingRun {
       throw UsageError(
           fmt::format("--steps {}: {} is at step {} already", request_.steps, request_.out.string(), state.step));
     restore(session_.program(), session_.executor(), state, state_file().string());
-    rows_ = rows_up_to(loss_file(), state.step);
+    rows_ = rows_up_to(loss_file(), state.step, header_);
     if (samples_ != nullptr) samples_->resume(state.step);
     remove_temporaries(request_.out);
     say_(fmt::format("going on from step {} of {}", state.step, request_.out.string()));
@@ -118,9 +126,9 @@ class TrainingRun {
 
   void one_step() {
     const StepResult result = session_.trainer().step();
-    if (!std::isfinite(result.loss))
-      throw FailedCheck(fmt::format("the loss of step {} is {}: training diverged; the last saved state stays in {}",
-                                    step(), result.loss, request_.out.string()));
+    if (diverged(result))
+      throw FailedCheck(fmt::format("{}: training diverged; the last saved state stays in {}",
+                                    why_diverged(result, step()), request_.out.string()));
     end_.loss = result.loss;
     rows_ +=
         fmt::format("{},{},{},{},", step(), step() * session_.tokens_per_step(), result.loss, result.learning_rate);
@@ -129,6 +137,7 @@ class TrainingRun {
       end_.validation_loss = evaluation_->loss(session_.program(), session_.executor(), validation_batches);
       rows_ += fmt::format("{}", end_.validation_loss);
     }
+    if (scales_loss_) rows_ += fmt::format(",{},{}", result.loss_scale, session_.executor().control().skips);
     rows_ += '\n';
     if (look) show_progress();
     if (look && samples_ != nullptr) say_("  " + samples_->write(step(), session_.program(), session_.executor()));
@@ -138,8 +147,11 @@ class TrainingRun {
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     const auto done = static_cast<double>(step() - first_step_);
     const double left = seconds / done * static_cast<double>(request_.steps - step());
-    say_(fmt::format("step {}/{} · loss {} · validation {} · {} tokens/s · {} left", step(), request_.steps,
-                     format_loss(end_.loss), format_loss(end_.validation_loss),
+    const ControlBlock& control = session_.executor().control();
+    const std::string scale =
+        scales_loss_ ? fmt::format(" · scale {} · {} skipped", control.loss_scale, control.skips) : "";
+    say_(fmt::format("step {}/{} · loss {} · validation {}{} · {} tokens/s · {} left", step(), request_.steps,
+                     format_loss(end_.loss), format_loss(end_.validation_loss), scale,
                      format_count(std::round(done * static_cast<double>(session_.tokens_per_step()) / seconds)),
                      readable_time(left)));
   }
@@ -156,6 +168,8 @@ class TrainingRun {
   const TrainingRequest& request_;
   const Say& say_;
   std::string configuration_;
+  bool scales_loss_;
+  std::string header_;
   FolderLock lock_;
   Session session_;
   std::unique_ptr<Evaluation> evaluation_;

@@ -1,6 +1,6 @@
 // `stepscope train`: one cell trained for real, into a folder that it can go on from.
 //     const TrainingEnd end = train({.cell = &cell, .machine = machine, .out = "runs/kjv", .steps = 1000}, say);
-// OUT/loss.csv has a row a step (no times: a resumed run writes the same bytes as one never stopped), OUT/state.safetensors
+// OUT/loss.csv has a row a step, with fp16 also its loss scale and the steps skipped so far (no times: a resumed run writes the same bytes as one never stopped), OUT/state.safetensors
 // parameters and moments, OUT/cell.toml the configuration. Both are written whole; what a killed run did after its last
 // saved state is done again. With samples, OUT/samples.csv has a text that the model wrote at each validation. Throws UsageError where OUT belongs to another configuration or cannot be written.
 #pragma once
@@ -31,6 +31,8 @@ struct TrainingRequest {
 struct TrainingEnd {
   std::int64_t step = 0;  // reached
   double loss = 0;  // of the last step
+  std::optional<double> loss_scale = {};  // of the next step, where the precision scales the loss
+  std::int64_t skipped_steps = 0;
   double validation_loss = 0;  // the last one; NaN where there is none
   std::optional<double> entropy = {};  // of the source, nats a token, where it is known: what the loss comes down to
   bool interrupted = false;

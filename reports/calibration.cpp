@@ -52,10 +52,13 @@ Rate rate_of(std::vector<double> repeats) {
 Card card_of(const Calibration& calibration) {
   Card card{.name = calibration.key.processor};
   for (const MatmulRate& matmul : calibration.matmuls) {
-    double& peak = matmul.dtype == "bf16" ? card.bf16_flops : card.fp32_flops;
+    double& peak = matmul.dtype == "bf16"   ? card.bf16_flops
+                   : matmul.dtype == "fp16" ? card.fp16_flops
+                                            : card.fp32_flops;
     peak = std::max(peak, matmul.flops_per_second.best);
   }
   if (calibration.key.bf16 == "widened") card.bf16_flops = std::max(card.bf16_flops, card.fp32_flops);
+  if (card.fp16_flops == 0) card.fp16_flops = card.fp32_flops;  // measured only where it is native, else it is widened
   for (const BandwidthRate& rate : calibration.bandwidths)
     card.levels.push_back({.bytes = rate.bytes, .bandwidth = rate.bytes_per_second.best});
   for (std::size_t i = card.levels.size(); i-- > 1;)

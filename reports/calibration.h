@@ -34,7 +34,7 @@ struct Rate {  // of several repeats
 [[nodiscard]] Rate rate_of(std::vector<double> repeats);  // at least one
 
 struct MatmulRate {
-  std::string dtype = {};  // fp32 | bf16, of the operands
+  std::string dtype = {};  // fp32 | bf16 | fp16, of the operands
   std::string how = {};  // "forward": as a step's operation does it; "one primitive a thread": without its tiles
   std::int64_t m = 0, n = 0, k = 0;
   Rate flops_per_second = {};

@@ -80,6 +80,8 @@ Record record_of(Record planned, std::span<const Visit> visits) {
       continue;
     }
     set_used_bytes(record, visit);
+    if (visit.loss_scaling && (!record.loss_scaling || visit.loss_scaling->steps > record.loss_scaling->steps))
+      record.loss_scaling = visit.loss_scaling;
     if (!record.numerics.loss) record.numerics.loss = visit.numerics.loss;
     record.numerics.arithmetic = visit.numerics.arithmetic;
   }

@@ -52,6 +52,10 @@ std::string short_value(const std::string& axis, const Json& value) {
   if (axis == "precision") return plain(value);
   if (axis == "checkpointing") return checkpointing(value);
   if (axis == "accumulation") return "×" + plain(value);
+  if (axis == "residual_precision") return plain(value) + " residual";
+  if (axis == "softmax_precision") return plain(value) + " softmax";
+  if (axis == "gradient_precision") return plain(value) + " gradients";
+  if (axis == "logits_chunks") return value == Json(1) ? "whole logits" : plain(value) + " chunks";
   return fmt::format("{} {}", axis, value.is_null() ? "default" : plain(value));
 }
 

@@ -86,6 +86,11 @@ void fields(auto& field, Of<PredictedTime> auto& time) {
   field("card", time.card);
   field("source", time.source);
 }
+void fields(auto& field, Of<LossScaling> auto& scaling) {
+  field("scale", scaling.scale);
+  field("skipped_steps", scaling.skipped_steps);
+  field("steps", scaling.steps);
+}
 void fields(auto& field, Of<Record> auto& record) {
   field("id", record.id);
   field("position", record.position);
@@ -104,6 +109,7 @@ void fields(auto& field, Of<Record> auto& record) {
   field("hfu", record.hfu);
   field("peak", record.peak);
   field("numerics", record.numerics);
+  field("loss_scaling", record.loss_scaling);
   field("profiler_overhead", record.profiler_overhead);
   field("predicted_time", record.predicted_time);
   field("failed_visits", record.failed_visits);

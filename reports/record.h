@@ -85,6 +85,12 @@ struct PredictedTime {  // from a card's roofline or measured operation times
   std::string source = {};  // "roofline of h100-sxm"
 };
 
+struct LossScaling {  // of the visit with the most steps
+  double scale = 1;  // that its next step would have had
+  std::int64_t skipped_steps = 0;  // whose gradients overflowed: nothing was updated
+  std::int64_t steps = 0;
+};
+
 struct Record {
   std::string id = {};
   int position = 0;  // in the matrix, so that tables keep its order
@@ -102,6 +108,7 @@ struct Record {
   std::optional<double> mfu = {}, hfu = {};  // fractions of the peak
   Peak peak = {};
   Numerics numerics = {};
+  std::optional<LossScaling> loss_scaling = {};  // where the precision scales the loss
   std::optional<double> profiler_overhead = {};  // profiled step / timed step - 1
   std::optional<PredictedTime> predicted_time = {};
   int failed_visits = 0;

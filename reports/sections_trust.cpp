@@ -144,6 +144,19 @@ void add_verification(Table& table, const Analysis& analysis) {
                         labels(analysis, widened)));
 }
 
+void add_loss_scaling(Table& table, const Analysis& analysis) {
+  std::string text;
+  for (const Cell& cell : analysis.run.cells) {
+    const std::optional<LossScaling>& scaling = cell.record.loss_scaling;
+    if (!scaling) continue;
+    text +=
+        fmt::format("{}{}: {} of {} steps skipped for an overflow, the scale at the end {}", text.empty() ? "" : "; ",
+                    analysis.names.label(cell.record), format_count(static_cast<double>(scaling->skipped_steps)),
+                    format_count(static_cast<double>(scaling->steps)), format_count(scaling->scale));
+  }
+  if (!text.empty()) add(table, "loss scaling", text);
+}
+
 void add_ceilings(Table& table, const MeasuredRun& run) {
   if (!run.calibration) return add(table, "ceilings", "not measured: no MFU, HFU, floor or roofline", "bad");
   const Calibration& c = *run.calibration;
@@ -181,6 +194,7 @@ ReportSection trust_section(const Analysis& analysis) {
   add_disturbed(findings, analysis);
   add_overhead(findings, analysis);
   add_verification(findings, analysis);
+  add_loss_scaling(findings, analysis);
   add_ceilings(findings, analysis.run);
   section.blocks.push_back(block(std::move(findings)));
   Table environment = facts_table("environment", "The machine and the program, as recorded when the run began.");

@@ -82,6 +82,11 @@ void fields(auto& field, Of<Disturbance> auto& disturbance) {
   field("disturbed", disturbance.disturbed);
   field("reason", disturbance.reason);
 }
+void fields(auto& field, Of<LossScaling> auto& scaling) {
+  field("scale", scaling.scale);
+  field("skipped_steps", scaling.skipped_steps);
+  field("steps", scaling.steps);
+}
 void fields(auto& field, Of<Visit> auto& visit) {
   field("cell", visit.cell);
   field("round", visit.round);
@@ -97,6 +102,7 @@ void fields(auto& field, Of<Visit> auto& visit) {
   field("used_by_category", visit.used_by_category);
   field("device_reports_bytes", visit.device_reports_bytes);
   field("numerics", visit.numerics);
+  field("loss_scaling", visit.loss_scaling);
   field("spans", visit.spans);
   field("memory", visit.memory);
   field("losses", visit.losses);

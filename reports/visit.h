@@ -97,6 +97,7 @@ struct Visit {
   NamedBytes used_by_category = {};  // measured; sums to the whole of the visit's bytes
   std::optional<std::int64_t> device_reports_bytes = {};  // what the system says the process holds
   VisitNumerics numerics = {};
+  std::optional<LossScaling> loss_scaling = {};
   std::vector<SpanSum> spans = {};
   std::optional<MemoryTimeline> memory = {};
   std::vector<LossPoint> losses = {}, validation_losses = {};

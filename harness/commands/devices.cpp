@@ -61,8 +61,9 @@ void print_machine(const Machine& machine, const KeptCalibration& kept) {
   fmt::print("cpu   {}\n", machine.name);
   fmt::print("      {} threads, {} of memory\n", machine.threads,
              format_bytes(static_cast<double>(machine.memory_bytes)));
-  fmt::print("      fp32 native, bf16 {}\n",
-             machine.native_bf16 ? "native" : "widened to fp32: its times say nothing about bf16");
+  fmt::print("      fp32 native, bf16 {}, fp16 {}\n",
+             machine.native_bf16 ? "native" : "widened to fp32: its times say nothing about bf16",
+             machine.native_fp16 ? "native" : "widened to fp32: its times say nothing about fp16");
   if (kept.calibration) {
     const Card card = card_of(*kept.calibration);
     fmt::print(
@@ -90,6 +91,7 @@ nlohmann::ordered_json json_of(const Machine& machine, const KeptCalibration& ke
                               {"threads", machine.threads},
                               {"memory_bytes", machine.memory_bytes},
                               {"native_bf16", machine.native_bf16},
+                              {"native_fp16", machine.native_fp16},
                               {"nvtx_ranges", Ranges::built()},
                               {"calibration", nullptr}};
   if (!kept.calibration) return line;

@@ -62,7 +62,10 @@ void plan(const PlanCommand& command) {
                     command.trace));
   const Matrix matrix = command.configuration.read();
   Machine machine = machine_of(command.threads);
-  if (card) machine.native_bf16 = true;  // a card multiplies bf16 by itself: nothing is widened for it
+  if (card) {  // a card multiplies narrow types by itself: nothing is widened for it
+    machine.native_bf16 = machine.native_fp16 = true;
+    machine.tf32 = card->tf32_flops > 0;
+  }
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};

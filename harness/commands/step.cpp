@@ -14,6 +14,7 @@
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/execution/read_floats.h"
 #include "model/training/logits_reader.h"
 #include "profiles/cpu_spans.h"
 #include "profiles/perfetto.h"
@@ -32,12 +33,6 @@ struct StepCommand {
   bool json = false;
 };
 
-std::vector<float> read_state(const Program& program, const Executor& executor, StateId id) {
-  std::vector<float> elements(static_cast<std::size_t>(program.state(id).type.shape.elements()));
-  executor.read(id, std::as_writable_bytes(std::span(elements)));
-  return elements;
-}
-
 NamedTensor tensor_of(std::string name, const Shape& shape, std::span<const float> elements) {
   NamedTensor tensor{.name = std::move(name), .dtype = DType::fp32, .shape = shape, .bytes = {}};
   tensor.bytes.resize(elements.size_bytes());
@@ -48,7 +43,7 @@ NamedTensor tensor_of(std::string name, const Shape& shape, std::span<const floa
 double gradient_norm(const Program& program, const Executor& executor) {
   double squares = 0;
   for (const StateId id : program.states_of(StateKind::gradient))
-    for (const float element : read_state(program, executor, id))
+    for (const float element : read_floats(executor, program, id))
       squares += static_cast<double>(element) * static_cast<double>(element);
   return std::sqrt(squares);
 }
@@ -71,8 +66,8 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
     const State& parameter = program.state(id);
     const StateId gradient = program.belonging_to(id, StateKind::gradient);
     tensors.push_back(
-        tensor_of("gradient." + parameter.name, parameter.type.shape, read_state(program, executor, gradient)));
-    tensors.push_back(tensor_of("updated." + parameter.name, parameter.type.shape, read_state(program, executor, id)));
+        tensor_of("gradient." + parameter.name, parameter.type.shape, read_floats(executor, program, gradient)));
+    tensors.push_back(tensor_of("updated." + parameter.name, parameter.type.shape, read_floats(executor, program, id)));
   }
   write_safetensors(command.save, tensors, {{"cell", cell_id(session.configuration())}});
 }

@@ -64,6 +64,10 @@ void run_train(const TrainCommand& command) {
       {"schema", "stepscope.train/1"},          {"id", cell.id},      {"steps", end.step}, {"loss", end.loss},
       {"validation_loss", end.validation_loss}, {"entropy", nullptr}, {"out", command.out}};
   if (end.entropy) line["entropy"] = *end.entropy;
+  if (end.loss_scale) {
+    line["loss_scale"] = *end.loss_scale;
+    line["skipped_steps"] = end.skipped_steps;
+  }
   if (command.json)
     fmt::print("{}\n", line.dump());
   else

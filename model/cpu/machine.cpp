@@ -9,6 +9,9 @@
 #include <string>
 #include <thread>
 
+#include "model/base/error.h"
+#include "model/cpu/tile_matmul.h"
+
 namespace stepscope {
 namespace {
 
@@ -30,6 +33,24 @@ bool multiplies_bf16() {
 #else
   return false;
 #endif
+}
+
+// oneDNN is asked itself: whether it has fp16 matmuls depends on its version as well. "ref" would be plain loops.
+bool multiplies_fp16() {
+  try {
+    const std::string kernel = TileMatmul::get({.m = 64,
+                                                .n = 64,
+                                                .k = 64,
+                                                .a_stride = 64,
+                                                .b_stride = 64,
+                                                .c_stride = 64,
+                                                .in = DType::fp16,
+                                                .out = DType::fp32})
+                                   ->implementation();
+    return kernel.find("ref") == std::string::npos;
+  } catch (const MachineError&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -54,6 +75,7 @@ Machine this_cpu(int threads) {
           .name = processor_name(),
           .threads = threads,
           .native_bf16 = multiplies_bf16(),
+          .native_fp16 = multiplies_fp16(),
           .memory_bytes = pages * page_bytes};
 }
 

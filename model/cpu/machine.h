@@ -1,6 +1,6 @@
 // The processor that this process runs on, as a Machine to lower programs to.
 //     lower(program, this_cpu(2));
-// native_bf16 follows what oneDNN will use, so DNNL_MAX_CPU_ISA=AVX2 in the environment turns it off.
+// native_bf16 and native_fp16 follow what oneDNN will use, so DNNL_MAX_CPU_ISA=AVX2 in the environment turns them off.
 #pragma once
 
 #include <string>

@@ -72,10 +72,18 @@ void Matmul::run_plain(const MatmulAddresses& at, const Tile& t) const {
 
 void Matmul::run_direct(const MatmulAddresses& at, const Tile& t, int slot) const {
   const MatmulTiling::Layout& l = tiling_.layout();
+  std::byte* const mine = at.workspace + l.slots + slot * l.slot_bytes;
+  std::byte* const c = element(at.c, c_offset(t), spec_.out);
   call(t, slot, at.add)
       .run(element(at.a, a_offset(t), spec_.in), element(at.b, b_offset(t), spec_.in),
-           element(at.c, c_offset(t), spec_.out), spec_.bias ? element(at.bias, t.column, spec_.in) : nullptr,
-           at.workspace + l.slots + slot * l.slot_bytes + l.scratch);
+           tiling_.rounds_tiles() ? mine + l.c_tile : c, spec_.bias ? element(at.bias, t.column, spec_.in) : nullptr,
+           mine + l.scratch);
+  if (tiling_.rounds_tiles()) round_tile(at, t, reinterpret_cast<const float*>(mine + l.c_tile));
+}
+
+void Matmul::round_tile(const MatmulAddresses& at, const Tile& t, const float* wide) const {
+  std::byte* const c = element(at.c, c_offset(t), spec_.out);
+  narrow_rows(spec_.out, wide, t.columns, c, spec_.c_stride, t.rows, t.columns, at.add);
 }
 
 void Matmul::run_widened(const MatmulAddresses& at, const Tile& t, int slot) const {
@@ -87,11 +95,11 @@ void Matmul::run_widened(const MatmulAddresses& at, const Tile& t, int slot) con
   const auto* const b = reinterpret_cast<const float*>(at.workspace + l.b);
   const auto* const bias = reinterpret_cast<const float*>(at.workspace + l.bias);
   std::byte* const c = element(at.c, c_offset(t), spec_.out);
-  auto* const wide_c = reinterpret_cast<float*>(spec_.out == DType::fp32 ? c : mine + l.c_tile);
+  auto* const wide_c = reinterpret_cast<float*>(tiling_.rounds_tiles() ? mine + l.c_tile : c);
   call(t, slot, at.add)
       .run(a, b + (spec_.transpose_b ? t.column * spec_.k : t.column), wide_c, spec_.bias ? bias + t.column : nullptr,
            mine + l.scratch);
-  if (spec_.out != DType::fp32) narrow_rows(spec_.out, wide_c, t.columns, c, spec_.c_stride, t.rows, t.columns);
+  if (tiling_.rounds_tiles()) round_tile(at, t, wide_c);
 }
 
 void Matmul::widen_shared(Threads& threads, const MatmulAddresses& at) const {

@@ -6,7 +6,7 @@
 // k is never cut and tiles depend on the spec alone: the same bits for any number of threads. A row of c depends on no other
 // row of a. It does not depend on m where tiles have one height, nor anywhere with oneDNN's AVX-512 kernels and a stored by rows
 // (its AVX2 kernels of 2.6.3 give the last rows of a tile other roundings).
-// fp32 and bf16 by oneDNN, sums in fp32; fp64 by plain loops. Where the machine does not multiply bf16 (machine.native_bf16),
+// fp32, bf16 and fp16 by oneDNN, sums in fp32; fp64 by plain loops. Where the machine does not multiply bf16 or fp16,
 // operands are widened to fp32 in the workspace and results rounded once: the same points of rounding as native.
 #pragma once
 
@@ -43,6 +43,7 @@ class Matmul {
   void run_plain(const MatmulAddresses& at, const Tile& tile) const;
   void run_direct(const MatmulAddresses& at, const Tile& tile, int slot) const;
   void run_widened(const MatmulAddresses& at, const Tile& tile, int slot) const;
+  void round_tile(const MatmulAddresses& at, const Tile& tile, const float* wide) const;
   void widen_shared(Threads& threads, const MatmulAddresses& at) const;
   // Element offsets of a tile's part of each operand, as stored.
   [[nodiscard]] std::int64_t a_offset(const Tile& t) const {

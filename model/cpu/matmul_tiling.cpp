@@ -15,12 +15,11 @@ bool is_narrow(DType dtype) { return dtype == DType::bf16 || dtype == DType::fp1
 
 MatmulTiling::Path path_of(const MatmulSpec& s, const Machine& machine) {
   const bool known = is_narrow(s.in) || s.in == DType::fp32 || s.in == DType::fp64;
-  if (!known || (s.out != s.in && !(is_narrow(s.in) && s.out == DType::fp32)))
+  const bool narrows = is_narrow(s.out) && (s.in == DType::fp32 || s.may_add);
+  if (!known || (s.out != s.in && !narrows && !(is_narrow(s.in) && s.out == DType::fp32)))
     throw ProgramError("V2", "no matmul of " + std::string(name_of(s.in)) + " gives " + std::string(name_of(s.out)));
-  if (s.may_add && is_narrow(s.out)) throw ProgramError("V2", "a matmul adds to fp32 or fp64 only");
   if (s.in == DType::fp64 || s.k == 0) return MatmulTiling::Path::plain;
-  const bool native = s.in == DType::fp32 || (s.in == DType::bf16 && machine.native_bf16);
-  return native ? MatmulTiling::Path::direct : MatmulTiling::Path::widened;
+  return multiplies(machine, s.in) ? MatmulTiling::Path::direct : MatmulTiling::Path::widened;
 }
 
 // Measured on one thread with 1 MiB of second-level cache, oneDNN 2.6.3, share of the fp32 kernel's peak of 117 GFLOP/s:
@@ -53,6 +52,11 @@ MatmulTiling::MatmulTiling(const MatmulSpec& spec, const Machine& machine)
   layout_ = make_layout();
 }
 
+bool MatmulTiling::rounds_tiles() const {
+  if (path_ == Path::plain || !is_narrow(spec_.out)) return false;
+  return path_ == Path::widened || spec_.may_add || spec_.in != spec_.out;
+}
+
 MatmulTiling::Tile MatmulTiling::tile(
     std::int64_t index) const {  // downwards first: neighbours in time share their part of b
   const std::int64_t row = index % down_ * tile_rows_, column = index / down_ * tile_columns_;
@@ -81,13 +85,13 @@ TileSpec MatmulTiling::tile_spec(const Tile& tile, bool add) const {
              .in = spec_.in,
              .out = spec_.out,
              .bias = spec_.bias,
-             .add = add};
+             .add = add && !rounds_tiles()};
   if (path_ == Path::widened) {
     t.a_stride = spec_.transpose_a ? tile.rows : spec_.k;
     t.b_stride = spec_.transpose_b ? spec_.k : spec_.n;
-    if (spec_.out != DType::fp32) t.c_stride = tile.columns;
-    t.in = t.out = DType::fp32;
+    t.in = DType::fp32;
   }
+  if (rounds_tiles()) t.c_stride = tile.columns, t.out = DType::fp32;
   return t;
 }
 
@@ -108,8 +112,8 @@ MatmulTiling::Layout MatmulTiling::make_layout() const {
     l.b = shared.place(spec_.k * spec_.n * word);
     l.bias = shared.place(spec_.bias ? spec_.n * word : 0);
     l.a_tile = slot.place(tile_rows_ * spec_.k * word);
-    l.c_tile = slot.place(spec_.out == DType::fp32 ? 0 : tile_rows_ * tile_columns_ * word);
   }
+  l.c_tile = slot.place(rounds_tiles() ? tile_rows_ * tile_columns_ * word : 0);
   l.scratch = slot.place(scratch_bytes());
   l.slots = shared.total_bytes();
   l.slot_bytes = slot.total_bytes();

@@ -17,9 +17,9 @@ struct MatmulSpec {
   bool transpose_b = false;  // b is stored [n, k]
   std::int64_t a_stride = 0, b_stride = 0, c_stride = 0;
   DType in = DType::fp32;  // of a, b and bias: fp64, fp32, bf16 or fp16
-  DType out = DType::fp32;  // as in, or fp32
+  DType out = DType::fp32;  // as in, fp32 or, of fp32, a narrow type
   bool bias = false;  // [n], added to every row
-  bool may_add = false;  // whether run may be asked to add; out is fp32 or fp64 then
+  bool may_add = false;  // whether run may be asked to add; a narrow c is then rounded once an addition
 };
 
 class MatmulTiling {
@@ -43,6 +43,8 @@ class MatmulTiling {
   [[nodiscard]] Path path() const { return path_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   [[nodiscard]] int slots() const { return slots_; }
+  // Whether a tile of c is made in fp32 in the workspace and rounded, or added, into c from there.
+  [[nodiscard]] bool rounds_tiles() const;
   [[nodiscard]] std::int64_t tiles() const { return down_ * across_; }
   [[nodiscard]] Tile tile(std::int64_t index) const;
   // Tiles have at most four shapes: whole or last, downwards and across.

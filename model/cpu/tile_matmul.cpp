@@ -23,6 +23,7 @@ const dnnl::engine& cpu_engine() {
 }
 
 dnnl::memory::data_type type_of(DType dtype) {
+  if (dtype == DType::fp16) return dnnl::memory::data_type::f16;
   return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 

@@ -20,7 +20,7 @@ struct TileSpec {
   bool transpose_a = false;  // a is stored [k, m], otherwise [m, k]
   bool transpose_b = false;  // b is stored [n, k], otherwise [k, n]
   std::int64_t a_stride = 0, b_stride = 0, c_stride = 0;
-  DType in = DType::fp32;  // of a, b and bias: fp32 or bf16
+  DType in = DType::fp32;  // of a, b and bias: fp32, bf16 or fp16
   DType out = DType::fp32;  // fp32, or as in
   bool bias = false;  // [n], added to every row
   bool add = false;  // c += instead of c =

@@ -12,7 +12,8 @@ namespace stepscope {
 
 void widen_rows(DType from, const void* narrow, std::int64_t narrow_stride, float* wide, std::int64_t wide_stride,
                 std::int64_t rows, std::int64_t columns);
+// add: to what stands there, each sum rounded once.
 void narrow_rows(DType to, const float* wide, std::int64_t wide_stride, void* narrow, std::int64_t narrow_stride,
-                 std::int64_t rows, std::int64_t columns);
+                 std::int64_t rows, std::int64_t columns, bool add = false);
 
 }  // namespace stepscope

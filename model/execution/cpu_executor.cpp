@@ -94,15 +94,14 @@ class SeenStep {
 
 CpuExecutor::CpuExecutor(const Program& program, const MemoryPlan& plan, const Machine& machine)
     : parts_(std::make_unique<Parts>(program, plan, machine)) {
-  parts_->control() = ControlBlock{};
+  parts_->control() = ControlBlock{.loss_scale = program.initial_loss_scale};
 }
 
 CpuExecutor::~CpuExecutor() = default;
 
 void CpuExecutor::initialise(std::uint64_t seed) {
   parts_->states.initialise(seed);
-  parts_->control() = ControlBlock{};
-  parts_->control().seed = seed;
+  parts_->control() = ControlBlock{.seed = seed, .loss_scale = parts_->program.initial_loss_scale};
 }
 
 void CpuExecutor::write(StateId state, std::span<const std::byte> bytes) {
@@ -147,7 +146,6 @@ void CpuExecutor::step(double learning_rate) {
     parts_->walk([&](std::size_t i, int) { parts_->runs[i](); });
   }
   ++control.step;
-  ++control.updates;
 }
 
 Executor::UsedBytes CpuExecutor::measure_used_bytes(double learning_rate) {

@@ -27,8 +27,8 @@ class Executor {
                      std::span<const std::byte> bytes) = 0;  // all of it; throws UsageError for another size
   virtual void read(StateId state, std::span<std::byte> bytes) const = 0;
   virtual void read(ValueId value, std::span<std::byte> bytes) const = 0;  // from an observer, while the value lives
-  [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, updates, seed to start from
-  virtual void step(double learning_rate) = 0;  // then control().step and updates are one more
+  [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, seed, loss scale to start from
+  virtual void step(double learning_rate) = 0;  // then control().step is one more
   virtual void observe(Observer* observer) = 0;  // null: nobody
 
   // Bytes really used by one step, found by running two steps over poisoned memory with states restored afterwards:

@@ -52,8 +52,9 @@ Operand attention_block(Builder& b, const ModelSettings& m, const AttentionMask&
                                    part_of(qkv, m, queries + m.head_dim, m.head_dim), mask.lengths, mask.custom};
   const double scale = 1 / std::sqrt(static_cast<double>(m.head_dim));
   const bool materialised = m.attention == "materialised";
-  const ValueId o = materialised ? materialised_attention(b, operands, mask.causal, scale)
-                                 : attention(b, operands, mask.causal, scale);
+  const DType softmax = dtype_named(m.softmax_precision).value();
+  const ValueId o = materialised ? materialised_attention(b, operands, mask.causal, scale, softmax)
+                                 : attention(b, operands, mask.causal, scale, softmax);
   const Operand branch =
       dense(b, "out", b.operand(o), m.hidden, initial_weight(m, width, true), m.out_bias);  // [B, S, H]
   return b.operand(dropout_add(b, branch, x, m.dropout));

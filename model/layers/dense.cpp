@@ -16,13 +16,6 @@ std::optional<Operand> bias_of(Builder& b, std::int64_t features, bool with_bias
   return b.parameter("bias", {features}, {}, Builder::Use::multiplied);
 }
 
-Operand dense_into(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
-                   bool with_bias, DType output) {
-  const auto scope = b.scope(name, "Dense");
-  const Operand weight = b.parameter("weight", {x.view.shape.last(), features}, initial, Builder::Use::multiplied);
-  return b.operand(linear(b, x, weight, bias_of(b, features, with_bias), output));
-}
-
 }  // namespace
 
 Initial initial_weight(const ModelSettings& m, std::int64_t in_features, bool ends_a_branch) {
@@ -34,21 +27,39 @@ Initial initial_weight(const ModelSettings& m, std::int64_t in_features, bool en
 
 Operand dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
               bool with_bias) {
-  return dense_into(b, name, x, features, initial, with_bias, b.compute());
+  const auto scope = b.scope(name, "Dense");
+  const Operand weight = b.parameter("weight", {x.view.shape.last(), features}, initial, Builder::Use::multiplied);
+  return b.operand(linear(b, x, weight, bias_of(b, features, with_bias), b.compute()));
 }
 
-Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
-                   bool with_bias) {
-  return dense_into(b, name, x, features, initial, with_bias, b.statistic());
+DenseParameters wide_parameters(Builder& b, std::string_view name, std::int64_t in_features, std::int64_t features,
+                                const Initial& initial, bool with_bias) {
+  const auto scope = b.scope(name, "Dense");
+  const Operand weight = b.parameter("weight", {in_features, features}, initial, Builder::Use::multiplied);
+  return {weight, bias_of(b, features, with_bias)};
 }
 
-Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias) {
+DenseParameters tied_parameters(Builder& b, std::string_view name, StateId table, bool with_bias) {
   const auto scope = b.scope(name, "Dense");
   Operand weight = b.multiplied(table);
   const Shape stored = weight.view.shape;
   weight.view.shape = {stored[1], stored[0]};
   weight.view.strides = {1, stored[1]};
-  return b.operand(linear(b, x, weight, bias_of(b, stored[0], with_bias), b.statistic()));
+  return {weight, bias_of(b, stored[0], with_bias)};
+}
+
+Operand wide_product(Builder& b, std::string_view name, const Operand& x, const DenseParameters& dense) {
+  const auto scope = b.scope(name, "Dense");
+  return b.operand(linear(b, x, dense.weight, dense.bias, b.statistic()));
+}
+
+Operand wide_dense(Builder& b, std::string_view name, const Operand& x, std::int64_t features, const Initial& initial,
+                   bool with_bias) {
+  return wide_product(b, name, x, wide_parameters(b, name, x.view.shape.last(), features, initial, with_bias));
+}
+
+Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias) {
+  return wide_product(b, name, x, tied_parameters(b, name, table, with_bias));
 }
 
 Operand norm(Builder& b, const ModelSettings& m, std::string_view name, const Operand& x) {

@@ -1,6 +1,7 @@
 // The layers that every block is made of: Dense (weight, and a bias where wanted) and a norm (scale, and a bias in a LayerNorm).
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "model/layers/model_settings.h"
@@ -20,6 +21,15 @@ namespace stepscope {
                                  const Initial& initial, bool with_bias);
 // A Dense whose weight is the table [features, I] of an embedding, in the type of statistics.
 [[nodiscard]] Operand tied_dense(Builder& b, std::string_view name, const Operand& x, StateId table, bool with_bias);
+// What both are made of, where more than one x meets one set of parameters.
+struct DenseParameters {
+  Operand weight;  // [I, features]
+  std::optional<Operand> bias = {};
+};
+[[nodiscard]] DenseParameters wide_parameters(Builder& b, std::string_view name, std::int64_t in_features,
+                                              std::int64_t features, const Initial& initial, bool with_bias);
+[[nodiscard]] DenseParameters tied_parameters(Builder& b, std::string_view name, StateId table, bool with_bias);
+[[nodiscard]] Operand wide_product(Builder& b, std::string_view name, const Operand& x, const DenseParameters& dense);
 // x [.., H] -> [.., H], by the settings' norm and epsilon.
 [[nodiscard]] Operand norm(Builder& b, const ModelSettings& m, std::string_view name, const Operand& x);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/dtype.h"
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -41,6 +42,10 @@ void check_rotary(const ModelSettings& m) {
 void check_parts(const ModelSettings& m) {
   require_one_of("block_order", m.block_order, "mlp-first", "attention-first");
   require_one_of("attention", m.attention, "fused", "materialised");
+  const std::optional<DType> softmax = dtype_named(m.softmax_precision);
+  if (!softmax || *softmax == DType::fp64 || *softmax == DType::int32 || *softmax == DType::u8)
+    throw UsageError(
+        fmt::format("model.softmax_precision = \"{}\": must be \"fp32\" or a float of two bytes", m.softmax_precision));
   require_one_of("norm", m.norm, "layer", "rms");
   require_one_of("activation", m.activation, "gelu", "swiglu");
   require_one_of("positions", m.positions, "learned", "rotary");

@@ -39,6 +39,7 @@ struct ModelSettings {
   bool qk_norm = false;  // an rms norm over the head_dim features of each query and key
   double initial_deviation = 0;  // of weights, embedding and positions; 0: by width, lecun-normal and 1 / sqrt(hidden)
   std::string attention = "fused";  // or "materialised"
+  std::string softmax_precision = "fp32";  // what attention's probabilities are rounded to: a floating type's name
   std::vector<std::string> mask = {"causal"};  // "causal", "padding", "custom:FILE"; they combine by and
   bool operator==(const ModelSettings&) const = default;
 };

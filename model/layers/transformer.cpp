@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -40,9 +41,37 @@ Operand embed(Builder& b, const ModelSettings& m, const Operand& tokens) {
   return b.operand(embedding(b, tokens, table, positions));
 }
 
-Operand head(Builder& b, const ModelSettings& m, const Operand& h) {
-  if (m.tied_head) return tied_dense(b, "head", h, b.program().find_state("embedding"), m.head_bias);
-  return wide_dense(b, "head", h, m.vocabulary, initial_weight(m, m.hidden), m.head_bias);
+DenseParameters head_parameters(Builder& b, const ModelSettings& m) {
+  if (m.tied_head) return tied_parameters(b, "head", b.program().find_state("embedding"), m.head_bias);
+  return wide_parameters(b, "head", m.hidden, m.vocabulary, initial_weight(m, m.hidden), m.head_bias);
+}
+
+// Rows of x [.., F] as [count, F], of numbers [B, S] as [count]; x itself where they are all of it.
+Operand rows_between(const Operand& x, const RowRange& rows, std::int64_t features) {
+  if (rows.count * features == x.view.shape.elements()) return x;
+  Operand part = x;
+  part.view.offset += rows.first * features;
+  part.view.shape = features == 1 ? Shape{rows.count} : Shape{rows.count, features};
+  part.view.strides = features == 1 ? std::array<std::int64_t, 4>{1} : std::array<std::int64_t, 4>{features, 1};
+  return part;
+}
+
+struct Ending {
+  ValueId loss, logits;
+};
+
+// h [B, S, H] -> its loss, by the builder's pieces of rows.
+Ending head_and_loss(Builder& b, const ModelSettings& m, const Operand& h, const Operand& targets) {
+  const DenseParameters head = head_parameters(b, m);
+  Ending last;
+  for (const RowRange& rows : b.row_pieces()) {
+    b.begin_piece();
+    const Operand logits = wide_product(b, "head", rows_between(h, rows, m.hidden), head);  // [B, S, V] or [count, V]
+    const auto scope = b.scope("loss", "Loss");
+    last = {cross_entropy(b, logits, rows_between(targets, rows, 1)), logits.value()};
+    b.end_piece(last.loss);
+  }
+  return last;
 }
 
 }  // namespace
@@ -61,12 +90,11 @@ Program build_transformer(Builder b, const ModelSettings& m, const Shape& custom
     const auto scope = b.scope(fmt::format("blocks.{}", layer), "TransformerBlock");
     x = transformer_block(b, m, mask, x);
   }
-  const Operand logits = head(b, m, norm(b, m, "final_norm", x));  // [B, S, V]
+  const Ending end = head_and_loss(b, m, norm(b, m, "final_norm", x), b.rows_of(targets));
   const auto scope = b.scope("loss", "Loss");
-  const ValueId loss = cross_entropy(b, logits, b.rows_of(targets));
   count_tokens(b, b.operand(targets));
   cast_copies(b);
-  return std::move(b).finish(loss, logits.value());
+  return std::move(b).finish(end.loss, end.logits);
 }
 
 }  // namespace stepscope

@@ -25,6 +25,8 @@
 #include "model/operations/layer_norm/layer_norm_cpu.h"
 #include "model/operations/linear/linear.h"
 #include "model/operations/linear/linear_cpu.h"
+#include "model/operations/loss_scaling/loss_scaling.h"
+#include "model/operations/loss_scaling/loss_scaling_cpu.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
 #include "model/operations/materialised_attention/materialised_attention_cpu.h"
 #include "model/operations/qk_norm/qk_norm.h"
@@ -44,7 +46,7 @@ std::span<const OperationRow> operation_list() {
       {&cast_kind, {nullptr, bind_cast_cpu}},
       {&count_tokens_kind, {nullptr, bind_count_tokens_cpu}},
       {&embedding_kind, {nullptr, bind_embedding_cpu}},
-      {&embedding_gradient_kind, {nullptr, bind_embedding_gradient_cpu}},
+      {&embedding_gradient_kind, {embedding_gradient_cpu_workspace, bind_embedding_gradient_cpu}},
       {&linear_kind, {linear_cpu_workspace, bind_linear_cpu}},
       {&linear_weight_gradient_kind, {linear_weight_gradient_cpu_workspace, bind_linear_weight_gradient_cpu}},
       {&linear_input_gradient_kind, {linear_input_gradient_cpu_workspace, bind_linear_input_gradient_cpu}},
@@ -68,8 +70,11 @@ std::span<const OperationRow> operation_list() {
       {&dropout_add_kind, {nullptr, bind_dropout_add_cpu}},
       {&dropout_gradient_kind, {nullptr, bind_dropout_gradient_cpu}},
       {&add_kind, {nullptr, bind_add_cpu}},
+      {&add_rows_kind, {nullptr, bind_add_rows_cpu}},
       {&cross_entropy_kind, {cross_entropy_cpu_workspace, bind_cross_entropy_cpu}},
       {&gradient_norm_kind, {gradient_norm_cpu_workspace, bind_gradient_norm_cpu}},
+      {&unscale_gradients_kind, {unscale_gradients_cpu_workspace, bind_unscale_gradients_cpu}},
+      {&update_loss_scale_kind, {nullptr, bind_update_loss_scale_cpu}},
       {&adam_kind, {nullptr, bind_adam_cpu}},
   };
   return rows;

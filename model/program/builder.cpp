@@ -7,7 +7,7 @@
 
 namespace stepscope {
 
-Builder::Builder(DType compute, DType master) : compute_(compute), master_(master) {
+Builder::Builder(DType compute, DType master) : compute_(compute), master_(master), residual_(compute) {
   program_.sites.push_back({.path = "", .layer_class = "Model", .parent = {}});
   site_ = {0};
   const auto scalars = [&](const char* name, std::int64_t bytes) {
@@ -111,9 +111,28 @@ void Builder::set_batch(std::int64_t global_batch, std::int64_t sequence, int mi
   program_.micro_steps = micro_steps;
 }
 
+std::vector<RowRange> Builder::row_pieces() const {
+  const std::int64_t all = rows() * program_.sequence;
+  std::vector<RowRange> pieces;
+  for (std::int64_t i = 0; i < row_pieces_; ++i) {
+    const std::int64_t first = i * all / row_pieces_, past = (i + 1) * all / row_pieces_;
+    pieces.push_back({first, past - first});
+  }
+  return pieces;
+}
+
+void Builder::begin_piece() {
+  if (row_pieces_ > 1) program_.pieces.push_back({static_cast<int>(program_.operations.size()), {}});
+}
+
+void Builder::end_piece(ValueId loss) {
+  if (row_pieces_ > 1) program_.pieces.back().loss = loss;
+}
+
 Program Builder::finish(ValueId loss, ValueId logits) && {
   program_.loss = loss;
-  program_.logits = logits;
+  program_.logits = program_.pieces.empty() ? logits : ValueId{};
+  for (LossPiece& piece : program_.pieces) piece.first += static_cast<int>(prologue_.size());
   program_.operations.insert(program_.operations.begin(), std::make_move_iterator(prologue_.begin()),
                              std::make_move_iterator(prologue_.end()));
   return std::move(program_);

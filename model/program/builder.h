@@ -17,6 +17,10 @@
 
 namespace stepscope {
 
+struct RowRange {
+  std::int64_t first = 0, count = 0;
+};
+
 class Builder {
  public:
   // How a parameter is read: multiplied ones (Dense weights and biases) in the compute type, others in fp32.
@@ -52,6 +56,9 @@ class Builder {
   int new_random_site() { return random_sites_++; }
 
   [[nodiscard]] DType compute() const { return compute_; }
+  // The type of the residual stream: that of activations, unless it is set.
+  [[nodiscard]] DType residual() const { return residual_; }
+  void set_residual(DType type) { residual_ = type; }
   [[nodiscard]] DType master() const { return master_; }
   [[nodiscard]] DType statistic() const { return master_; }  // norms' statistics, logits and losses are never narrow
   [[nodiscard]] const Program& program() const { return program_; }
@@ -64,15 +71,25 @@ class Builder {
   [[nodiscard]] Operand rows_of(StateId batch) const;
   void set_batch(std::int64_t global_batch, std::int64_t sequence, int micro_steps);
 
+  // The end of a forward pass may go over its rows (B S of them) in pieces of about one size, each of which is differentiated at
+  // once, so that what a row makes there exists for one piece at a time:
+  //     for (const RowRange rows : b.row_pieces()) { b.begin_piece(); ...; b.end_piece(loss); }          // 1: a single pass, as ever
+  void set_row_pieces(std::int64_t count) { row_pieces_ = count; }
+  [[nodiscard]] std::vector<RowRange> row_pieces() const;
+  void begin_piece();
+  void end_piece(ValueId loss);
+
   [[nodiscard]] Program finish(ValueId loss, ValueId logits) &&;
 
  private:
   DType compute_;
   DType master_;
+  DType residual_;
   Program program_;
   SiteId site_;
   std::vector<Operation> prologue_;
   int random_sites_ = 0;
+  std::int64_t row_pieces_ = 1;
 };
 
 }  // namespace stepscope

@@ -28,6 +28,11 @@ double peak_of(const Card& card, DType multiplied) {
   }
 }
 
+bool multiplies(const Machine& machine, DType dtype) {
+  if (dtype == DType::bf16) return machine.native_bf16;
+  return dtype != DType::fp16 || machine.native_fp16;
+}
+
 double memory_floor_ns(const Card& card, double bytes) {
   if (card.levels.empty()) return card.bandwidth > 0 ? 1e9 * bytes / card.bandwidth : 0;
   double floor_s = bytes / card.levels.front().bandwidth;
@@ -74,7 +79,8 @@ OperationTimes roofline_times(const Program& program, const Card& card) {
   times.reserve(program.operations.size());
   for (const Operation& op : program.operations) {
     const OperationCost cost = cost_of(program, op, program.micro_steps > 1 ? 1 : 0);
-    const double peak = peak_of(card, op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype);
+    const DType multiplied = op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype;
+    const double peak = program.tf32 && multiplied == DType::fp32 ? card.tf32_flops : peak_of(card, multiplied);
     const double compute_ns = peak > 0 ? 1e9 * static_cast<double>(cost.causal_flops) / peak : 0;
     times.push_back(
         std::max(compute_ns, memory_floor_ns(card, static_cast<double>(cost.read_bytes + cost.written_bytes))));

@@ -31,8 +31,13 @@ struct Machine {  // what a program is lowered to
   std::string name;
   int threads = 1;
   bool native_bf16 = false;  // multiplies bf16 by itself; else widened into a planned fp32 workspace
+  bool native_fp16 = false;  // likewise fp16
+  bool tf32 = false;  // multiplies fp32 rounded to 11 bits in tensor cores
   std::int64_t memory_bytes = 0;  // physical
 };
+
+// Whether it multiplies numbers of this type as they are, without widening them first.
+[[nodiscard]] bool multiplies(const Machine& machine, DType dtype);
 
 using OperationTimes = std::vector<double>;  // ns, by operation
 

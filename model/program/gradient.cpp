@@ -18,7 +18,7 @@ bool is_trainable(const Program& program, const Operand& operand) {
 
 }  // namespace
 
-Differentiation::Differentiation(const Program& forward, const KeepSet* keep)
+Differentiation::Differentiation(const Program& forward, const KeepSet* keep, std::optional<DType> matrices)
     : program_(forward), forward_count_(static_cast<int>(forward.operations.size())), keep_(keep) {
   producer_.assign(program_.values.size(), -1);
   needs_gradient_.assign(program_.values.size(), 0);
@@ -32,8 +32,9 @@ Differentiation::Differentiation(const Program& forward, const KeepSet* keep)
   }
   for (const StateId parameter : forward.states_of(StateKind::parameter)) {
     const State& master = forward.state(parameter);
-    program_.states.push_back(
-        {"gradient." + master.name, master.type, StateKind::gradient, master.site, parameter, {}});
+    TensorType type = master.type;
+    if (matrices && type.shape.rank() == 2) type.dtype = *matrices;
+    program_.states.push_back({"gradient." + master.name, type, StateKind::gradient, master.site, parameter, {}});
     gradient_of_[parameter] = {static_cast<int>(program_.states.size()) - 1};
   }
 }
@@ -43,7 +44,10 @@ bool Differentiation::needs(const Operand& operand) const {
   return needs_gradient_[static_cast<std::size_t>(operand.index)] != 0;
 }
 
-bool Differentiation::has_adjoint(ValueId out) const { return out == program_.loss || adjoint_.contains(out); }
+bool Differentiation::has_adjoint(ValueId out) const {
+  const auto is_part = [&](const LossPiece& piece) { return piece.loss == out; };
+  return out == program_.loss || std::ranges::any_of(program_.pieces, is_part) || adjoint_.contains(out);
+}
 
 Operand Differentiation::adjoint(ValueId out) const { return whole(program_, adjoint_.at(out)); }
 
@@ -120,7 +124,22 @@ void Differentiation::contribute(const Operand& forward_operand,
   adjoint_[id] = make(so_far == adjoint_.end() ? std::nullopt : std::optional(whole(program_, so_far->second)));
 }
 
+void Differentiation::join_rows(const Operand& forward_operand, ValueId gradient) {
+  const Shape whole_shape = program_.type(forward_operand).shape;
+  const Attributes attributes{.output = program_.value(gradient).type.dtype,
+                              .whole = whole_shape,
+                              .first_row = forward_operand.view.offset / whole_shape.last()};
+  contribute(forward_operand, [&](std::optional<Operand> so_far) {
+    std::vector<Operand> ins{whole(program_, gradient)};
+    if (so_far) ins.push_back(*so_far);
+    return emit(add_rows_kind, attributes, std::move(ins))[0];
+  });
+}
+
 void Differentiation::contribute(const Operand& forward_operand, ValueId gradient) {
+  if (needs(forward_operand) &&
+      program_.value(gradient).type.shape.elements() < program_.type(forward_operand).shape.elements())
+    return join_rows(forward_operand, gradient);
   contribute(forward_operand, [&](std::optional<Operand> so_far) {
     return so_far ? emit(add_kind, {}, {*so_far, whole(program_, gradient)})[0] : gradient;
   });
@@ -134,7 +153,35 @@ Write Differentiation::gradient_write(const Operand& parameter) {
 }
 
 void Differentiation::run() {
-  for (int i = forward_count_ - 1; i >= 0; --i) {
+  const std::vector<LossPiece>& pieces = program_.pieces;
+  for (std::size_t p = 0; p < pieces.size(); ++p) {
+    run_back(p + 1 < pieces.size() ? pieces[p + 1].first : forward_count_, pieces[p].first);
+    piece_ends_.push_back(static_cast<int>(program_.operations.size()));
+  }
+  run_back(pieces.empty() ? forward_count_ : pieces.front().first, 0);
+}
+
+// Puts the gradient of each piece behind it.
+void Differentiation::interleave() {
+  if (program_.pieces.empty()) return;
+  std::vector<Operation> ordered;
+  ordered.reserve(program_.operations.size());
+  const auto take = [&](int first, int past) {
+    for (int i = first; i < past; ++i) ordered.push_back(std::move(program_.operations[static_cast<std::size_t>(i)]));
+  };
+  take(0, program_.pieces.front().first);
+  int gradient_begin = forward_count_;
+  for (std::size_t p = 0; p < program_.pieces.size(); ++p) {
+    take(program_.pieces[p].first, p + 1 < program_.pieces.size() ? program_.pieces[p + 1].first : forward_count_);
+    take(gradient_begin, piece_ends_[p]);
+    gradient_begin = piece_ends_[p];
+  }
+  take(gradient_begin, static_cast<int>(program_.operations.size()));
+  program_.operations = std::move(ordered);
+}
+
+void Differentiation::run_back(int past, int first) {
+  for (int i = past - 1; i >= first; --i) {
     const Operation op = program_.operations[static_cast<std::size_t>(i)];  // a copy: emitting moves the originals
     if (op.section != Section::micro) continue;
     if (std::none_of(op.outs.begin(), op.outs.end(), [&](ValueId out) { return has_adjoint(out); })) continue;
@@ -157,9 +204,10 @@ KeepSet keepable(const Program& forward) {
   return d.read_by_backward_;
 }
 
-Program differentiate(const Program& forward, const KeepSet& keep) {
-  Differentiation d(forward, &keep);
+Program differentiate(const Program& forward, const KeepSet& keep, std::optional<DType> matrices) {
+  Differentiation d(forward, &keep, matrices);
   d.run();
+  d.interleave();
   return std::move(d.program_);
 }
 

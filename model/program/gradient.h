@@ -3,6 +3,8 @@
 //     const Program step = differentiate(forward, keepable(forward));          // keep everything: nothing is repeated
 // Backward operations follow the forward ones in reverse. A value that is read but not kept is made again, immediately
 // before its first reader, by the same operations (kind, attributes, random site) from kept values: the same bits.
+// A loss in pieces (Program::pieces) is differentiated piece by piece: forward and backward of one, then of the next, then
+// backward of all before them.
 // Source: reverse accumulation, Griewank and Walther 2008, chapter 3; design of the keep-set in README "The idea".
 #pragma once
 
@@ -24,8 +26,9 @@ using KeepSet = std::set<ValueId>;
 [[nodiscard]] KeepSet keepable(const Program& forward);
 
 // A program of forward and backward, with a gradient state a parameter. Values of `keep` that are not keepable change
-// nothing. Throws ProgramError where an operation on the path from a parameter to the loss has no gradient.
-[[nodiscard]] Program differentiate(const Program& forward, const KeepSet& keep);
+// nothing. Gradients of parameters of two axes are of the type `matrices` where one is given, all others of the parameter's own.
+// Throws ProgramError where an operation on the path from a parameter to the loss has no gradient.
+[[nodiscard]] Program differentiate(const Program& forward, const KeepSet& keep, std::optional<DType> matrices = {});
 
 // What a kind's gradient rule works with: `op` is the forward operation being differentiated.
 class Differentiation {
@@ -40,7 +43,8 @@ class Differentiation {
   [[nodiscard]] bool needs(const Operand& forward_operand) const;
   // Sets the gradient of a value from the one it has so far, if any; `make` may fuse the addition. Only called if needed.
   void contribute(const Operand& forward_operand, const std::function<ValueId(std::optional<Operand> so_far)>& make);
-  // The same where the contribution exists already, as a value: adds it with the kind `add` if there is one so far.
+  // The same where the contribution exists already, as a value: adds it with the kind `add` if there is one so far. The gradient of
+  // an operand that views some rows of a value is joined to the whole with the kind `add_rows`.
   void contribute(const Operand& forward_operand, ValueId gradient);
   // The write that a parameter's gradient goes to: accumulate is after_first, or always from the second write on.
   [[nodiscard]] Write gradient_write(const Operand& parameter);
@@ -51,9 +55,12 @@ class Differentiation {
 
  private:
   friend KeepSet keepable(const Program&);
-  friend Program differentiate(const Program&, const KeepSet&);
-  Differentiation(const Program& forward, const KeepSet* keep);
+  friend Program differentiate(const Program&, const KeepSet&, std::optional<DType>);
+  Differentiation(const Program& forward, const KeepSet* keep, std::optional<DType> matrices = {});
   void run();
+  void run_back(int past, int first);  // forward operations past - 1 .. first
+  void join_rows(const Operand& forward_operand, ValueId gradient);
+  void interleave();
   void repeat(ValueId wanted);
   bool is_kept(ValueId id) const;
   std::vector<ValueId> append(Operation operation);
@@ -69,6 +76,7 @@ class Differentiation {
   std::map<StateId, StateId> gradient_of_;  // parameter -> its gradient state
   std::set<StateId> written_;  // gradient states written so far in the micro-step
   const Operation* current_ = nullptr;
+  std::vector<int> piece_ends_;  // by piece: the number of operations when its gradient was complete
 };
 
 }  // namespace stepscope

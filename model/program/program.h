@@ -138,7 +138,12 @@ struct Attributes {
   bool transposed_weight = false;  // linear_weight_gradient: the weight is stored [O, I]
   int random_site = -1;  // which stream of random numbers; unique a forward operation
   double beta1 = 0, beta2 = 0, weight_decay = 0;  // adam
-  double clip = 0;  // gradient_norm: largest norm, 0 = no clipping
+  double clip = 0;  // gradient_norm, unscale_gradients: largest norm, 0 = no clipping
+  DType probabilities = DType::fp32;  // attention: the type that they are rounded to before they meet v
+  Shape whole = {};  // add_rows: of the output
+  std::int64_t first_row = 0;  // add_rows: where the piece belongs
+  bool skips_overflow = false;  // adam: changes nothing where results.found_inf
+  std::int64_t growth_interval = 0;  // update_loss_scale: clean steps before the scale doubles
   std::string algorithm = {};  // key of a library's algorithm; empty where there is only one
   bool operator==(const Attributes&) const = default;
 };
@@ -156,6 +161,12 @@ struct Operation {
   int original = -1;  // recompute only: the index of the forward operation that this repeats
 };
 
+// A run of forward operations at the end that is differentiated as soon as it has run, before the next one begins.
+struct LossPiece {
+  int first = 0;  // its first operation; it ends where the next piece begins, or with the forward pass
+  ValueId loss;  // its part of the loss
+};
+
 struct Program {
   std::vector<Site> sites;
   std::vector<Value> values;
@@ -164,8 +175,11 @@ struct Program {
   int micro_steps = 1;
   std::int64_t global_batch = 0;  // rows a step; a micro-step has global_batch / micro_steps
   std::int64_t sequence = 0;
-  ValueId loss;  // scalar: what differentiation starts from
+  ValueId loss;  // scalar: what differentiation starts from; the last part of it where there are pieces
+  std::vector<LossPiece> pieces;  // of a forward program whose loss is made in parts that add up; empty: whole
   ValueId logits;  // [rows, V]; unset where they never exist whole
+  double initial_loss_scale = 1;  // of a program that scales its loss; else 1
+  bool tf32 = false;  // fp32 matmuls round their operands to tf32
   StateId control;  // scalars that operations read (control_block.h)
   StateId results;  // scalars that operations write
 

@@ -23,8 +23,10 @@ std::uint64_t hash_of(const Attributes& a) {
   for (const double number : {a.epsilon, a.rate, a.scale, a.beta1, a.beta2, a.weight_decay, a.clip, a.rotary.theta,
                               a.rotary.factor, a.rotary.low, a.rotary.high})
     hash = mix(hash, number);
-  for (const int number : {a.heads, a.head_dim, a.random_site, a.mask.causal ? 1 : 0, a.mask.padding ? 1 : 0,
-                           a.mask.custom ? 1 : 0, a.transposed_weight ? 1 : 0})
+  for (const int number :
+       {a.heads, a.head_dim, a.random_site, a.mask.causal ? 1 : 0, a.mask.padding ? 1 : 0, a.mask.custom ? 1 : 0,
+        a.transposed_weight ? 1 : 0, a.skips_overflow ? 1 : 0, static_cast<int>(a.growth_interval),
+        static_cast<int>(a.first_row), static_cast<int>(a.probabilities)})
     hash = mix(hash, static_cast<std::uint64_t>(number));
   hash = mix(hash, static_cast<std::uint64_t>(a.rotary.original));
   return mix(hash, a.algorithm);

@@ -78,7 +78,7 @@ void check_types(const Program& program) {
 bool may_write(StateKind kind, Section section) {
   switch (kind) {
     case StateKind::copy: return section == Section::prologue;
-    case StateKind::gradient: return section == Section::micro;
+    case StateKind::gradient: return section != Section::prologue;
     case StateKind::parameter:
     case StateKind::moment: return section == Section::update;
     case StateKind::control: return true;
@@ -87,7 +87,24 @@ bool may_write(StateKind kind, Section section) {
   return false;
 }
 
+// How many forward operations read each parameter, itself or its copy: so many times is its gradient written in a micro-step.
+std::map<StateId, int> readers_of_parameters(const Program& program) {
+  std::map<StateId, int> readers;
+  for (const Operation& op : program.operations) {
+    std::set<StateId> read;
+    for (const Operand& in : op.ins) {
+      if (op.phase != Phase::forward || !in.is_state()) continue;
+      const State& state = program.state(in.state());
+      if (state.kind == StateKind::parameter) read.insert(in.state());
+      if (state.kind == StateKind::copy) read.insert(state.master);
+    }
+    for (const StateId parameter : read) ++readers[parameter];
+  }
+  return readers;
+}
+
 void check_writes(const Program& program) {
+  const std::map<StateId, int> readers = readers_of_parameters(program);
   std::map<StateId, int> gradient_writes;
   std::set<std::pair<int, Section>> written;
   for (std::size_t i = 0; i < program.operations.size(); ++i) {
@@ -101,12 +118,14 @@ void check_writes(const Program& program) {
       if (!may_write(state.kind, op.section))
         broken("V4", program, i, fmt::format("writes {} in the {} section", state.name, name_of(op.section)));
       if (write.state == program.control) broken("V4", program, i, "writes control, which only an executor sets");
-      if (state.kind == StateKind::gradient) {
+      if (state.kind == StateKind::gradient && op.section == Section::micro) {
         const int earlier = gradient_writes[write.state]++;
-        if (earlier > 1) broken("V4", program, i, "is the third to write " + state.name);
+        const auto most = readers.find(state.master);
+        if (most == readers.end() || earlier >= most->second)
+          broken("V4", program, i, "writes " + state.name + " once more than its parameter is read");
         if (write.accumulate != (earlier == 0 ? Accumulate::after_first : Accumulate::always))
           broken("V4", program, i, "does not join " + state.name + " as its turn demands");
-      } else if (!written.insert({write.state.index, op.section}).second) {
+      } else if (write.state != program.results && !written.insert({write.state.index, op.section}).second) {
         broken("V4", program, i, "writes " + state.name + " a second time in its section");
       }
     }
@@ -143,6 +162,10 @@ void check_random_sites(const Program& program) {
 void check_phases(const Program& program) {
   Section section = Section::prologue;
   bool backward_began = false;
+  std::size_t last_loss = 0;  // where a loss is made in parts, backward of one comes before forward of the next
+  for (std::size_t i = 0; i < program.operations.size(); ++i)
+    for (const LossPiece& piece : program.pieces)
+      if (std::ranges::find(program.operations[i].outs, piece.loss) != program.operations[i].outs.end()) last_loss = i;
   for (std::size_t i = 0; i < program.operations.size(); ++i) {
     const Operation& op = program.operations[i];
     if (op.kind == nullptr) broken("V9", program, i, "has no kind");
@@ -158,7 +181,8 @@ void check_phases(const Program& program) {
                           : op.phase == Phase::forward || op.phase == Phase::recompute || op.phase == Phase::backward;
     if (!fits) broken("V9", program, i, fmt::format("phase {} in section {}", name_of(op.phase), name_of(section)));
     if (section != Section::micro) continue;
-    if (op.phase == Phase::forward && backward_began) broken("V9", program, i, "goes forward after backward began");
+    if (op.phase == Phase::forward && backward_began && i > last_loss)
+      broken("V9", program, i, "goes forward after backward began");
     backward_began |= op.phase != Phase::forward;
   }
 }

@@ -2,12 +2,16 @@
 
 #include "model/techniques/accumulation.h"
 #include "model/techniques/checkpointing.h"
+#include "model/techniques/gradient_precision.h"
+#include "model/techniques/logits_chunks.h"
 #include "model/techniques/precision.h"
+#include "model/techniques/residual_precision.h"
 
 namespace stepscope {
 
 std::span<const Technique> techniques() {
-  static const Technique rows[] = {precision_technique, checkpointing_technique, accumulation_technique};
+  static const Technique rows[] = {precision_technique,     checkpointing_technique,      accumulation_technique,
+                                   logits_chunks_technique, residual_precision_technique, gradient_precision_technique};
   return rows;
 }
 

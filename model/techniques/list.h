@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -15,15 +16,20 @@ namespace stepscope {
 
 struct StepRecipe {
   DType compute = DType::fp32;  // precision: type of activations and of multiplied parameters
+  bool tf32 = false;  // precision: fp32 whose matmuls round their operands to tf32
+  bool scales_loss = false;  // precision: dynamic loss scaling
   DType master = DType::fp32;  // parameters, gradients, moments; fp64 in tests
+  bool wide_residual = false;  // residual_precision: the residual stream is of the master's type
+  std::optional<DType> gradient = {};  // gradient_precision: type of the gradients of matrices; none: the master's
   std::function<KeepSet(const Program& forward)> keep = keepable;  // checkpointing: which activations stay
   std::int64_t micro_steps = 1;  // accumulation
+  std::int64_t logits_chunks = 1;  // logits_chunks: pieces of the rows in which head and loss are computed
 };
 
 struct Technique {
   std::string_view name;  // the field: "precision"
   Choice off;
-  std::string_view values;  // for help and errors: "fp32 or bf16"
+  std::string_view values;  // for help and errors: "fp32, bf16 or fp16"
   void (*apply)(const Choice& choice, StepRecipe& recipe);  // throws UsageError: NAME = VALUE: what would be right
 };
 

@@ -9,9 +9,7 @@ namespace stepscope {
 ForwardPass::ForwardPass(ModelSettings model, const ForwardShape& shape, const StepRecipe& recipe,
                          const Machine& machine) {
   model.dropout = 0;
-  Builder builder(recipe.compute, recipe.master);
-  builder.set_batch(shape.rows, shape.sequence, static_cast<int>(shape.micro_steps));
-  step_.program = build_transformer(std::move(builder), model);
+  step_.program = build_transformer(builder_of(recipe, shape.rows, shape.sequence, shape.micro_steps), model);
   lower(step_.program, machine);
   verify(step_.program);
   step_.plan = plan_memory(step_.program);

@@ -56,12 +56,13 @@ void append_moments(Program& program) {
     }
 }
 
-void append_adam(Program& program, const Group& group, const TrainingSettings& training) {
+void append_adam(Program& program, const Group& group, const TrainingSettings& training, const UpdateOptions& options) {
   Operation op{.kind = &adam_kind,
                .attributes = {.epsilon = 1e-8,
                               .beta1 = training.beta1,
                               .beta2 = training.beta2,
-                              .weight_decay = group.weight_decay},
+                              .weight_decay = group.weight_decay,
+                              .skips_overflow = options.skips_overflow},
                .site = group.owner,
                .phase = Phase::update,
                .section = Section::update};
@@ -95,10 +96,10 @@ const Optimizer& optimizer_named(std::string_view name) {
   throw UsageError(fmt::format("training.optimizer = \"{}\": must be one of {}", name, known));
 }
 
-void append_update(Program& program, const TrainingSettings& training) {
+void append_update(Program& program, const TrainingSettings& training, const UpdateOptions& options) {
   append_moments(program);
   const double decay = optimizer_named(training.optimizer).decays ? training.weight_decay : 0;
-  for (const Group& group : groups_of(program, decay)) append_adam(program, group, training);
+  for (const Group& group : groups_of(program, decay)) append_adam(program, group, training, options);
 }
 
 }  // namespace stepscope

@@ -24,7 +24,11 @@ struct Optimizer {
 [[nodiscard]] std::span<const Optimizer> optimizers();
 [[nodiscard]] const Optimizer& optimizer_named(std::string_view name);  // throws UsageError that lists the names
 
+struct UpdateOptions {
+  bool skips_overflow = false;  // nothing moves in a step whose gradients are not finite
+};
+
 // Adds the moments of every parameter, and the update section's operations that move parameters. Gradients must exist.
-void append_update(Program& program, const TrainingSettings& training);
+void append_update(Program& program, const TrainingSettings& training, const UpdateOptions& options = {});
 
 }  // namespace stepscope

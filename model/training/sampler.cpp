@@ -23,6 +23,11 @@ const ModelSettings& causal(const ModelSettings& model) {
   return model;
 }
 
+StepRecipe with_whole_logits(StepRecipe recipe) {
+  recipe.logits_chunks = 1;
+  return recipe;
+}
+
 }  // namespace
 
 std::int32_t pick_token(std::span<const float> logits, double temperature, std::int64_t top_k, double uniform) {
@@ -45,7 +50,7 @@ std::int32_t pick_token(std::span<const float> logits, double temperature, std::
 Sampler::Sampler(const ModelSettings& model, std::int64_t sequence, const StepRecipe& recipe, const Machine& machine)
     : sequence_(sequence),
       vocabulary_(model.vocabulary),
-      pass_(causal(model), {.rows = 1, .sequence = sequence, .micro_steps = 1}, recipe, machine) {}
+      pass_(causal(model), {.rows = 1, .sequence = sequence, .micro_steps = 1}, with_whole_logits(recipe), machine) {}
 
 std::vector<std::int32_t> Sampler::sample(const Program& trained, const Executor& parameters,
                                           std::span<const std::int32_t> prompt, const SamplingSettings& settings) {

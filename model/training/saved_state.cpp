@@ -64,6 +64,8 @@ void write_saved_state(const std::filesystem::path& path, const SavedState& stat
                      {"step", std::to_string(state.step)},
                      {"updates", std::to_string(state.updates)},
                      {"seed", std::to_string(state.seed)},
+                     {"loss_scale", fmt::format("{}", state.loss_scale)},
+                     {"clean_steps", std::to_string(state.clean_steps)},
                      {"configuration", state.configuration}});
 }
 
@@ -77,7 +79,15 @@ SavedState read_saved_state(const std::filesystem::path& path, const std::string
     throw UsageError(fmt::format("{}: belongs to another configuration: {}", path.string(), *differs));
   state.step = number_of<std::int64_t>(path, file.metadata, "step");
   state.updates = number_of<std::int64_t>(path, file.metadata, "updates");
+  if (state.updates > state.step)
+    throw UsageError(fmt::format("{}: updates = {}: more than its {} steps", path.string(), state.updates, state.step));
   state.seed = number_of<std::uint64_t>(path, file.metadata, "seed");
+  if (file.metadata.contains("loss_scale")) {  // files from before there was one have no scale but 1
+    state.loss_scale = number_of<double>(path, file.metadata, "loss_scale");
+    state.clean_steps = number_of<std::int64_t>(path, file.metadata, "clean_steps");
+    if (!(state.loss_scale >= 1 && state.loss_scale <= 0x1p64))
+      throw UsageError(fmt::format("{}: loss_scale = {}: must be from 1 to 2^64", path.string(), state.loss_scale));
+  }
   state.tensors = std::move(file.tensors);
   return state;
 }

@@ -21,6 +21,8 @@ struct SavedState {
   std::int64_t updates = 0;  // applied updates so far
   std::uint64_t seed = 0;
   std::string configuration;
+  double loss_scale = 1;  // of the next step; 1 without loss scaling
+  std::int64_t clean_steps = 0;  // since it was last changed
 };
 
 void write_saved_state(const std::filesystem::path& path, const SavedState& state);

@@ -1,4 +1,4 @@
-// The learning rate of each step. Steps are attempted ones, counted from 0; a skipped update still counts.
+// The learning rate of each step. Steps are applied updates, counted from 0: after a skipped one the rate is what it was.
 //     const Schedule schedule = schedule_named("seed", 4e-4, 10, 100);
 //     learning_rate_at(schedule, 0);   // 0: the seed's first update changes nothing
 // L learning_rate, w warmup_steps, n steps:

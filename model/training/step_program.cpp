@@ -5,6 +5,7 @@
 #include "model/base/error.h"
 #include "model/layers/transformer.h"
 #include "model/operations/gradient_norm/gradient_norm.h"
+#include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/lowering.h"
 #include "model/program/gradient.h"
 #include "model/program/verify.h"
@@ -18,44 +19,84 @@ Operation update_operation(const OperationKind& kind, const Attributes& attribut
   return {.kind = &kind, .attributes = attributes, .site = site, .phase = Phase::update, .section = Section::update};
 }
 
+SiteId update_site(Program& program) {
+  program.sites.push_back({"update", "Update", {0}});
+  return {static_cast<int>(program.sites.size()) - 1};
+}
+
 void append_gradient_norm(Program& program, double clip) {
-  Operation op = update_operation(gradient_norm_kind, {.clip = clip}, program.operations.back().site);
+  Operation op = update_operation(gradient_norm_kind, {.clip = clip}, update_site(program));
   op.ins.push_back(whole(program, program.control));
   for (const StateId gradient : program.states_of(StateKind::gradient)) op.ins.push_back(whole(program, gradient));
   op.writes.push_back({program.results, Accumulate::no});
-  program.sites.push_back({"update", "Update", {0}});
-  op.site = {static_cast<int>(program.sites.size()) - 1};
   program.operations.push_back(std::move(op));
+}
+
+// The update between the two operations of loss scaling.
+void append_scaled_update(Program& program, const TrainingSettings& training) {
+  const SiteId site = update_site(program);
+  Operation unscale = update_operation(unscale_gradients_kind, {.clip = training.clip}, site);
+  unscale.ins.push_back(whole(program, program.results));
+  unscale.writes.push_back({program.results, Accumulate::no});
+  for (const StateId gradient : program.states_of(StateKind::gradient))
+    unscale.writes.push_back({gradient, Accumulate::no});
+  program.operations.push_back(std::move(unscale));
+  append_update(program, training, {.skips_overflow = true});
+  Operation scale =
+      update_operation(update_loss_scale_kind, {.growth_interval = training.loss_scale_growth_interval}, site);
+  scale.ins.push_back(whole(program, program.results));
+  scale.writes.push_back({program.results, Accumulate::no});
+  program.operations.push_back(std::move(scale));
+  program.initial_loss_scale = training.loss_scale;
+}
+
+void append_whole_update(Program& program, const TrainingSettings& training, bool scales_loss) {
+  if (scales_loss) return append_scaled_update(program, training);
+  if (training.clip > 0) append_gradient_norm(program, training.clip);
+  append_update(program, training);
 }
 
 // Forward, backward and update; lowered, not yet planned.
 Program whole_step(const Program& forward, const KeepSet& keep, const TrainingSettings& training,
-                   const Machine& machine) {
-  Program program = differentiate(forward, keep);
-  if (training.clip > 0) append_gradient_norm(program, training.clip);
-  append_update(program, training);
+                   const StepRecipe& recipe, const Machine& machine) {
+  Program program = differentiate(forward, keep, recipe.gradient);
+  program.tf32 = recipe.tf32;
+  append_whole_update(program, training, recipe.scales_loss);
   lower(program, machine);
   return program;
 }
 
 }  // namespace
 
+Builder builder_of(const StepRecipe& recipe, std::int64_t rows, std::int64_t sequence, std::int64_t micro_steps) {
+  const std::int64_t rows_at_once = rows / micro_steps * sequence;
+  if (recipe.logits_chunks > rows_at_once)
+    throw UsageError(fmt::format("logits_chunks = {}: must be at most {}, the tokens of a micro-step",
+                                 recipe.logits_chunks, rows_at_once));
+  Builder builder(recipe.compute, recipe.master);
+  builder.set_batch(rows, sequence, static_cast<int>(micro_steps));
+  if (recipe.wide_residual) builder.set_residual(recipe.master);
+  builder.set_row_pieces(recipe.logits_chunks);
+  return builder;
+}
+
 Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                 const Machine& machine, const Shape& custom_mask_shape) {
   if (training.global_batch < 1 || training.global_batch % recipe.micro_steps != 0)
     throw UsageError(fmt::format("training.global_batch = {}: must be a multiple of accumulation = {}",
                                  training.global_batch, recipe.micro_steps));
-  Builder builder(recipe.compute, recipe.master);
+  if (recipe.tf32 && !machine.tf32)
+    throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
   const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;
-  builder.set_batch(training.global_batch, sequence, static_cast<int>(recipe.micro_steps));
-  const Program forward = build_transformer(std::move(builder), model, custom_mask_shape);
+  const Program forward = build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps),
+                                            model, custom_mask_shape);
 
   const KeepSet everything = keepable(forward), keep = recipe.keep(forward);
-  Step step{whole_step(forward, keep, training, machine), {}};
+  Step step{whole_step(forward, keep, training, recipe, machine), {}};
   if (keep == everything) {
     verify(step.program);
   } else {
-    const StateHistories histories = state_histories(whole_step(forward, everything, training, machine));
+    const StateHistories histories = state_histories(whole_step(forward, everything, training, recipe, machine));
     verify(step.program, &histories);
   }
   step.plan = plan_memory(step.program);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/layers/model_settings.h"
+#include "model/program/builder.h"
 #include "model/program/cost.h"
 #include "model/program/memory_plan.h"
 #include "model/program/program.h"
@@ -18,8 +19,13 @@ struct Step {
   MemoryPlan plan;
 };
 
+// An empty forward pass of the recipe's types and pieces. Throws UsageError for more logits_chunks than tokens at once.
+[[nodiscard]] Builder builder_of(const StepRecipe& recipe, std::int64_t rows, std::int64_t sequence,
+                                 std::int64_t micro_steps);
+
 // Settings must be resolved. Throws UsageError where they do not fit each other: sequence above max_sequence, a
-// global_batch that micro_steps do not divide (a remainder is refused, never dropped).
+// global_batch that micro_steps do not divide (a remainder is refused, never dropped). Throws Unsupported for tf32 where the
+// machine has none.
 [[nodiscard]] Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                               const Machine& machine, const Shape& custom_mask_shape = {});
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -31,7 +33,7 @@ void write_batch(const Program& program, Executor& executor, const Batch& batch)
   write_rows(program, executor, "lengths", whole);
 }
 
-double Trainer::next_learning_rate() { return learning_rate_at(schedule_, executor_.control().step); }
+double Trainer::next_learning_rate() { return learning_rate_at(schedule_, executor_.control().updates()); }
 
 void Trainer::write_next_batch() {
   source_.fill(executor_.control().step, batch_);
@@ -41,11 +43,23 @@ void Trainer::write_next_batch() {
 StepResult Trainer::step() {
   StepResult result{.learning_rate = next_learning_rate()};
   write_next_batch();
-  executor_.step(result.learning_rate);
   const ControlBlock& control = executor_.control();
+  result.loss_scale = control.loss_scale;
+  executor_.step(result.learning_rate);
+  result.skipped = control.found_inf != 0;
   result.token_count = control.token_count;
   result.loss = control.loss_sum / control.token_count;
   return result;
+}
+
+bool diverged(const StepResult& result) {
+  if (result.skipped && result.loss_scale > 1) return false;
+  return result.skipped || !std::isfinite(result.loss);
+}
+
+std::string why_diverged(const StepResult& result, std::int64_t step) {
+  if (!result.skipped) return fmt::format("the loss of step {} is {}", step, result.loss);
+  return fmt::format("the gradients of step {} overflow at a loss scale of 1; its loss is {}", step, result.loss);
 }
 
 SavedState state_of(const Program& program, Executor& executor, const std::string& configuration) {
@@ -59,7 +73,9 @@ SavedState state_of(const Program& program, Executor& executor, const std::strin
   }
   const ControlBlock& control = executor.control();
   saved.step = control.step;
-  saved.updates = control.updates;
+  saved.updates = control.updates();
+  saved.loss_scale = control.loss_scale;
+  saved.clean_steps = control.clean_steps;
   saved.seed = control.seed;
   saved.configuration = configuration;
   return saved;
@@ -79,7 +95,9 @@ void restore(const Program& program, Executor& executor, const SavedState& saved
   }
   ControlBlock& control = executor.control();
   control.step = saved.step;
-  control.updates = saved.updates;
+  control.skips = saved.step - saved.updates;
+  control.loss_scale = saved.loss_scale;
+  control.clean_steps = saved.clean_steps;
   control.seed = saved.seed;
 }
 

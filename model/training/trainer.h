@@ -1,10 +1,13 @@
 // The training loop, one step at a time: the batch of the step, its learning rate, the executor.
 //     Trainer trainer(step.program, executor, *source, schedule);
 //     while (executor.control().step < n) losses.push_back(trainer.step().loss);
+// A step whose gradients overflowed leaves parameters, moments, Adam's t and the place in the schedule as they were; its batch and
+// its random numbers are used up, so the next step is that of a run whose data never had this batch.
 // What happens in step t depends on t and the states alone, so a loop that goes on from a saved state does the same as one never stopped.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "model/execution/executor.h"
 #include "model/program/program.h"
@@ -21,7 +24,15 @@ struct StepResult {
   double loss = 0;  // mean over the targets that count
   double learning_rate = 0;
   double token_count = 0;  // targets that counted
+  // Where the program scales its loss:
+  double loss_scale = 1;  // that this step ran with
+  bool skipped = false;  // its gradients overflowed, it updated nothing
 };
+
+// Whether training cannot go on: a loss that is no number, or gradients that overflow with no scale left to lower. A skipped
+// step with one left is none: it changed nothing, and the next runs with half the scale.
+[[nodiscard]] bool diverged(const StepResult& result);
+[[nodiscard]] std::string why_diverged(const StepResult& result, std::int64_t step);  // "the loss of step 7 is nan"
 
 class Trainer {
  public:

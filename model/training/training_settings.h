@@ -17,6 +17,8 @@ struct TrainingSettings {
   std::int64_t learning_rate_warmup = 0;  // steps
   std::int64_t steps = 0;  // length of the schedule and of `train`
   double clip = 0;  // largest gradient norm; 0: no clipping
+  double loss_scale = 65536;  // of fp16 in the first step; a power of two
+  std::int64_t loss_scale_growth_interval = 2000;  // clean steps after which it doubles
   std::uint64_t seed = 0;
   bool operator==(const TrainingSettings&) const = default;
 };

@@ -27,7 +27,7 @@ void layer_norm_speed(benchmark::State& state, DType dtype, Pass pass) {
   const Operand scale = bench.operand(bench.state(parameter, StateKind::parameter));
   const Operand bias = bench.operand(bench.state(parameter, StateKind::parameter));
   const Operand x = bench.value(activation), dy = bench.value(activation);
-  const std::vector<Operand> outs = bench.add(layer_norm_kind, {.epsilon = 1e-6}, {x, scale, bias});
+  const std::vector<Operand> outs = bench.add(layer_norm_kind, {.output = dtype, .epsilon = 1e-6}, {x, scale, bias});
   bench.add(layer_norm_gradient_kind, {}, {dy, x, outs[1], outs[2], scale},
             {{bench.state(parameter, StateKind::gradient)}, {bench.state(parameter, StateKind::gradient)}});
   bench.run(forward);

@@ -139,6 +139,42 @@ INSTANTIATE_TEST_SUITE_P(Golden, Parity,
                          testing::Combine(testing::ValuesIn(all_cases()), testing::Values("fused", "materialised")),
                          [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
 
+// The largest error of a saved step over loss, logits and gradients; a gradient that is rounding alone counts against the largest.
+double worst_error(const Tensors& got, const Tensors& expected, double least) {
+  const double least_norm = least * largest_gradient_norm(expected);
+  double worst = 0;
+  for (const auto& [tensor, elements] : expected) {
+    const double error = norm(difference(got.at(tensor), elements)) / std::max(norm(elements), least_norm);
+    if (!(error <= worst)) worst = error;  // NaN stays
+  }
+  return worst;
+}
+
+// fp16 rounds where fp32 does, to 11 bits in place of 24. What a model makes of one rounding (scores 46 apart make much of it) it
+// makes of the other, so errors are to each other as the units are, 2^13; and the table's row stands below that.
+// A scale of 1,024: these batches are small, their gradients large.
+class ParityInFp16 : public ParityTest, public testing::WithParamInterface<std::tuple<std::string, std::string>> {};
+
+TEST_P(ParityInFp16, loss_logits_and_every_gradient_are_those_of_fp64) {
+  const auto& [name, attention] = GetParam();
+  const std::vector<std::string> compared = {"loss", "logits", "gradient."};
+  const Tensors expected = read_tensors(golden / name / "expected.safetensors", compared);
+  const Tensors wide = read_tensors(step(name, 1, {"attention=" + attention}), compared);
+  const Tensors narrow =
+      read_tensors(step(name, 1, {"attention=" + attention, "precision=fp16", "loss_scale=1024"}), compared);
+  if (HasFatalFailure()) return;
+  ASSERT_EQ(names_of(narrow), names_of(expected));
+  const double units = 0x1p13 * worst_error(wide, expected, limit);
+  const double error = worst_error(narrow, expected, tolerance(DType::fp16).relative);
+  RecordProperty("error", std::to_string(error));
+  EXPECT_LT(error, std::max(tolerance(DType::fp16).relative, units));
+  EXPECT_GT(error, limit);  // or it was not computed in fp16
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, ParityInFp16,
+                         testing::Combine(testing::ValuesIn(all_cases()), testing::Values("fused", "materialised")),
+                         [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
+
 // The loss of a case by its formula, from logits in fp64: mean over counted targets of log(sum exp(logits)) - logits[target].
 double loss_of(const std::string& name, const std::vector<double>& logits, std::size_t vocabulary) {
   const TensorFile batch = read_safetensors(golden / name / "batch.safetensors");

@@ -37,6 +37,18 @@ TEST_P(AccumulationLaw, every_split_of_twelve_rows_in_bf16) {
   }
 }
 
+TEST_P(AccumulationLaw, every_split_of_twelve_rows_in_fp16) {
+  StepSetting setting{
+      .preset = GetParam(), .precision = "fp16", .threads = 2, .unequal_lengths = true, .global_batch = 12};
+  const StepResult whole = run_step_of(setting);
+  for (const std::int64_t micro_steps : {2, 3, 4, 6, 12}) {
+    setting.micro_steps = micro_steps;
+    const StepResult split = run_step_of(setting);
+    EXPECT_TRUE(close(split.loss, whole.loss, DType::fp16)) << micro_steps;
+    EXPECT_LT(gradient_error(split, whole), tolerance(DType::fp16).relative) << micro_steps;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Presets, AccumulationLaw, ::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
                          [](const auto& info) { return std::string(info.param).substr(0, 4); });
 

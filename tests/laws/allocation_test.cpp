@@ -34,7 +34,7 @@ namespace stepscope::testing {
 namespace {
 
 TEST(AllocationLaw, a_step_allocates_nothing) {
-  for (const char* precision : {"fp32", "bf16"})
+  for (const char* precision : {"fp32", "bf16", "fp16"})
     for (const char* attention : {"fused", "materialised"}) {
       StepSetting setting{.precision = precision, .micro_steps = 2, .threads = 2, .unequal_lengths = true};
       setting.change_model = [&](ModelSettings& m) { m.attention = attention; };

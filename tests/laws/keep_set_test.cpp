@@ -29,13 +29,18 @@ TEST(KeepSetLaw, holds_for_100_random_sets_in_bf16) {
                                     100);
 }
 
+TEST(KeepSetLaw, holds_for_random_sets_in_fp16) {
+  expect_random_sets_change_nothing(
+      {.precision = "fp16", .micro_steps = 2, .threads = 2, .unequal_lengths = true, .steps = 2}, 30);
+}
+
 TEST(KeepSetLaw, holds_for_random_sets_with_materialised_attention) {
   expect_random_sets_change_nothing(
       {.precision = "bf16", .threads = 2, .change_model = [](ModelSettings& m) { m.attention = "materialised"; }}, 20);
 }
 
 TEST(KeepSetLaw, holds_for_every_named_choice) {
-  for (const char* precision : {"fp32", "bf16"}) {
+  for (const char* precision : {"fp32", "bf16", "fp16"}) {
     const StepSetting setting{.precision = precision, .micro_steps = 4, .threads = 2};
     const StepResult kept = run_step_of(setting);
     for (const std::vector<std::string>& targets : std::vector<std::vector<std::string>>{{"MLPBlock"},

@@ -30,7 +30,7 @@ TEST_P(CausalLaw, changing_a_token_leaves_earlier_logits_to_the_bit) {
 
 INSTANTIATE_TEST_SUITE_P(Types, CausalLaw,
                          ::testing::Combine(::testing::Values("tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"),
-                                            ::testing::Values("fp32", "bf16"),
+                                            ::testing::Values("fp32", "bf16", "fp16"),
                                             ::testing::Values("fused", "materialised")));
 
 class PaddingLaw : public ::testing::TestWithParam<const char*> {};

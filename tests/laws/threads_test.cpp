@@ -22,6 +22,9 @@ TEST(ThreadsLaw, fp32) {
 TEST(ThreadsLaw, bf16) {
   expect_same_bits({.precision = "bf16", .micro_steps = 2, .unequal_lengths = true, .steps = 2});
 }
+TEST(ThreadsLaw, fp16) {
+  expect_same_bits({.precision = "fp16", .micro_steps = 2, .unequal_lengths = true, .steps = 2});
+}
 TEST(ThreadsLaw, materialised) {
   expect_same_bits(
       {.precision = "bf16", .micro_steps = 2, .change_model = [](ModelSettings& m) { m.attention = "materialised"; }});

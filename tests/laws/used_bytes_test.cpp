@@ -26,7 +26,9 @@ TEST(UsedBytesLaw, holds_for_every_precision_checkpointing_split_and_attention) 
                                                                                           {"llama-tiny", "fp32"},
                                                                                           {"llama-tiny", "bf16"},
                                                                                           {"qwen3-tiny", "fp32"},
-                                                                                          {"qwen3-tiny", "bf16"}})
+                                                                                          {"qwen3-tiny", "bf16"},
+                                                                                          {"tiny", "fp16"},
+                                                                                          {"llama-tiny", "fp16"}})
     for (const char* attention : {"fused", "materialised"})
       for (const std::vector<std::string>& targets :
            std::vector<std::vector<std::string>>{{}, {"MLPBlock", "AttentionBlock"}, {"TransformerBlock"}})

@@ -30,6 +30,17 @@ Visit failed(VisitKind kind, Outcome outcome, std::string reason) {
   return {.cell = "a", .round = 2, .kind = kind, .outcome = outcome, .reason = std::move(reason)};
 }
 
+TEST(RecordOf, loss_scaling_is_that_of_the_visit_with_the_most_steps) {
+  std::vector<Visit> visits{timed(1, {1e6}), timed(2, {1e6})};
+  EXPECT_FALSE(record_of(plan(), visits).loss_scaling);
+  visits[0].loss_scaling = {.scale = 512, .skipped_steps = 7, .steps = 100};
+  visits[1].loss_scaling = {.scale = 65536, .skipped_steps = 0, .steps = 13};
+  const Record record = record_of(plan(), visits);
+  EXPECT_EQ(record.loss_scaling->scale, 512);
+  EXPECT_EQ(record.loss_scaling->skipped_steps, 7);
+  EXPECT_EQ(record_from_json(to_json(record), "r").loss_scaling->steps, 100);
+}
+
 TEST(RecordOf, a_time_is_the_geometric_mean_of_medians) {
   // Medians 1e6 and 4e6 ns; steps beside the median carry no weight.
   const std::vector<Visit> visits{timed(1, {0.9e6, 1e6, 50e6}), timed(2, {4e6, 4e6, 4e6})};

@@ -12,6 +12,7 @@
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/layer_norm/layer_norm.h"
 #include "model/operations/linear/linear.h"
+#include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
 #include "model/operations/qk_norm/qk_norm.h"
 #include "model/operations/rms_norm/rms_norm.h"
@@ -98,6 +99,25 @@ OperationCase table_linear_case(std::int64_t batch, std::int64_t sequence, std::
             std::optional<Operand> bias;
             if (with_bias) bias = c.parameter("bias", {out}, Use::multiplied);
             c.project({linear(c.b, x, weight, bias, c.b.statistic())});
+          }};
+}
+
+// x by two pieces of its rows that share some, each multiplied by itself: their gradients are joined to one.
+OperationCase linear_by_rows_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t out) {
+  return {named("linear_by_rows", {batch, sequence, in, out}), 2, false, [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, in});
+            const Operand weight =
+                c.parameter("weight", {in, out}, Use::multiplied, 0, 1 / std::sqrt(static_cast<double>(in)));
+            const std::int64_t rows = x.view.shape.rows(), first = rows / 3;
+            std::vector<ValueId> products;
+            for (const RowRange& part : {RowRange{0, rows - first}, RowRange{first, rows - first}}) {
+              Operand piece = x;
+              piece.view.offset = part.first * in;
+              piece.view.shape = {part.count, in};
+              piece.view.strides = {in, 1};
+              products.push_back(linear(c.b, piece, weight, std::nullopt, c.b.compute()));
+            }
+            c.project(products);
           }};
 }
 
@@ -227,7 +247,7 @@ OperationCase attention_case(bool materialised, const Masking& masking, std::int
           }};
 }
 
-OperationCase update_case(const std::string& name, std::vector<Shape> shapes, double clip) {
+OperationCase update_case(const std::string& name, std::vector<Shape> shapes, double clip, bool scaled = false) {
   return {name, 1, true, [=](CaseBuilder& c) {
             std::vector<Operand> ins{c.b.control()};
             std::vector<Write> writes;
@@ -245,9 +265,19 @@ OperationCase update_case(const std::string& name, std::vector<Shape> shapes, do
               ins.push_back({Operand::Of::state, g.index, whole_view(shapes[i])});
               for (const StateId state : {parameters[i], m, v}) writes.push_back({state, Accumulate::no});
             }
-            c.update(gradient_norm_kind, {.clip = clip}, ins, {{c.b.program().results, Accumulate::no}});
+            const Write results{c.b.program().results, Accumulate::no};
+            if (scaled) {
+              std::vector<Write> unscaled{results};
+              for (std::size_t i = 1; i < ins.size(); ++i) unscaled.push_back({ins[i].state(), Accumulate::no});
+              c.update(unscale_gradients_kind, {.clip = clip}, {c.b.results()}, unscaled);
+            } else {
+              c.update(gradient_norm_kind, {.clip = clip}, ins, {results});
+            }
             ins.push_back(c.b.results());
-            c.update(adam_kind, {.epsilon = 1e-8, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.125}, ins, writes);
+            c.update(adam_kind,
+                     {.epsilon = 1e-8, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.125, .skips_overflow = scaled},
+                     ins, writes);
+            if (scaled) c.update(update_loss_scale_kind, {.growth_interval = 1}, {c.b.results()}, {results});
           }};
 }
 
@@ -278,6 +308,8 @@ std::vector<OperationCase> make_cases() {
       table_linear_case(4, 5, 6, 6, true),  // square: only the strides tell
       table_linear_case(2, 70, 40, 301, false),  // several tiles
       linear_case(4, 75, 96, 130, false),  // several tiles
+      linear_by_rows_case(4, 3, 7, 5),
+      linear_by_rows_case(4, 75, 130, 9),  // several tasks
       layer_norm_case(1, 1, 2, false),
       layer_norm_case(2, 3, 7, false),
       layer_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
@@ -313,6 +345,7 @@ std::vector<OperationCase> make_cases() {
       cross_entropy_case(2, 3, 7, 1),
       update_case("update_without_clipping", {{1}, {3, 7}}, 0),
       update_case("update_with_clipping", {{150, 301}, {37}}, 1.5),
+      update_case("update_with_loss_scaling", {{150, 301}, {37}}, 1.5, true),
   };
   add_attention_cases(cases);
   return cases;

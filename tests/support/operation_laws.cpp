@@ -27,7 +27,7 @@ GuardedMachine machine_of(const CaseProgram& made, const Machine& machine) {
   for (const auto& [name, numbers] : made.contents) guarded.write(made.program.find_state(name), numbers);
   ControlBlock& control = guarded.control();
   control.step = 5;
-  control.updates = 3;
+  control.skips = 2;
   control.seed = 0x123456789abcdef;
   control.learning_rate = 0.125;
   control.token_count = 7;
@@ -81,7 +81,9 @@ std::vector<Labelled> results_of(GuardedMachine& machine) {
         results.push_back({program.state(write.state).name, machine.read(write.state)});
   }
   const ControlBlock& control = machine.control();
-  results.push_back({"results", {control.token_count, control.loss_sum, control.gradient_norm, control.clip_factor}});
+  results.push_back({"results",
+                     {control.token_count, control.loss_sum, control.gradient_norm, control.clip_factor,
+                      control.loss_scale, static_cast<double>(control.found_inf), static_cast<double>(control.skips)}});
   return results;
 }
 

@@ -9,6 +9,8 @@
 
 #include "model/cpu/machine.h"
 #include "model/execution/cpu_executor.h"
+#include "model/execution/read_floats.h"
+#include "model/techniques/gradient_precision.h"
 #include "model/techniques/precision.h"
 
 namespace stepscope::testing {
@@ -32,12 +34,6 @@ std::vector<std::int32_t> lengths_of(const StepSetting& s, std::int64_t rows, st
 template <class T>
 std::span<const std::byte> bytes_of(const std::vector<T>& values) {
   return std::as_bytes(std::span(values));
-}
-
-std::vector<float> read_fp32(const Executor& executor, const Program& program, StateId id) {
-  std::vector<float> values(static_cast<std::size_t>(program.state(id).type.shape.elements()));
-  executor.read(id, std::as_writable_bytes(std::span(values)));
-  return values;
 }
 
 // Copies the logits of every micro-step as soon as they are made.
@@ -79,7 +75,11 @@ Step build(const StepSetting& s, const Machine& machine) {
     precision_technique.apply(s.precision, recipe);
   recipe.keep = s.keep;
   recipe.micro_steps = s.micro_steps;
+  recipe.logits_chunks = s.logits_chunks;
+  recipe.wide_residual = s.residual_precision == "fp32";
+  gradient_precision_technique.apply(s.gradient_precision, recipe);
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};
+  if (s.change_training) s.change_training(training);
   return build_step(model, training, recipe, machine);
 }
 
@@ -121,8 +121,8 @@ StepResult run_step_of(const StepSetting& s) {
   result.loss = executor.control().loss_sum / std::max(executor.control().token_count, 1.0);
   for (const StateId id : step.program.states_of(StateKind::parameter)) {
     const std::string& name = step.program.state(id).name;
-    result.parameters[name] = read_fp32(executor, step.program, id);
-    result.gradients[name] = read_fp32(executor, step.program, step.program.belonging_to(id, StateKind::gradient));
+    result.parameters[name] = read_floats(executor, step.program, id);
+    result.gradients[name] = read_floats(executor, step.program, step.program.belonging_to(id, StateKind::gradient));
   }
   return result;
 }

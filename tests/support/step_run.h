@@ -24,10 +24,14 @@ struct StepSetting {
   int threads = 1;
   bool unequal_lengths = false;  // rows of different lengths: ignored targets, a padding mask
   std::function<void(ModelSettings&)> change_model = {};  // after the preset, before derived fields
+  std::function<void(TrainingSettings&)> change_training = {};
   std::int64_t global_batch = 0;  // 0: the preset's
   std::int64_t sequence = 0;  // 0: the model's
   std::function<void(std::vector<std::int32_t>& tokens)> change_tokens = {};
   std::uint64_t seed = 11;
+  std::int64_t logits_chunks = 1;
+  std::string gradient_precision = "fp32";
+  std::string residual_precision = "compute";
   int steps = 1;  // gradients and logits are the last one's
 };
 

@@ -9,9 +9,12 @@ namespace {
 std::vector<Output> outputs(const Program& program, const Operation& op) {
   require(op.ins.size() >= 3 && op.writes.size() == 3 * (op.ins.size() - 2),
           "adam: not three states for each gradient");
-  for (std::size_t w = 0; w < op.writes.size(); ++w)
-    require(program.state(op.writes[w].state).type == program.type(op.ins[1 + w / 3]),
-            "adam: a state and its gradient of two types");
+  for (std::size_t w = 0; w < op.writes.size(); ++w) {
+    const TensorType &state = program.state(op.writes[w].state).type, &gradient = program.type(op.ins[1 + w / 3]);
+    require(state.shape == gradient.shape, "adam: a state and its gradient of two shapes");
+    require(state.dtype == program.state(op.writes[0].state).type.dtype, "adam: states of two types");
+    require(wide(gradient.dtype) == state.dtype, "adam: a gradient wider than its state, or fp64 and another");
+  }
   return {};
 }
 

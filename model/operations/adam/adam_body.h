@@ -1,7 +1,7 @@
 // adam: one update of every parameter, with running means of its gradient and of the gradient's square.
 //     g' = clip_factor g     m = beta1 m + (1 - beta1) g'     v = beta2 v + (1 - beta2) g'^2
 //     p = p - rate (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay p)
-// in   g [n] fp32     writes   p, m, v [n] fp32     t = updates applied so far + 1; weight decay is decoupled from the gradient
+// in   g [n] any float     writes   p, m, v [n] fp32     t = updates applied so far + 1; weight decay is decoupled from the gradient
 // The two corrections are the same for all elements: made once a step in fp64 and folded into a rate and a factor, so an element
 // costs one square root and one division. All parameters in one operation, cut into ranges of 16,384.
 // Bound by bytes: 28 a parameter (g, p, m, v in; p, m, v out).
@@ -28,11 +28,11 @@ struct AdamStep {  // what is the same for every element of a step
   A decay;  // rate weight_decay
 };
 
-template <class Team, class A>
-STEPSCOPE_BODY void adam_range(const Team& team, const AdamStep<A> step, const A* gradient, A* p, A* m, A* v,
+template <class Team, class G, class A>
+STEPSCOPE_BODY void adam_range(const Team& team, const AdamStep<A> step, const G* gradient, A* p, A* m, A* v,
                                std::int64_t n) {
   team.for_each(n, [=](std::int64_t i) {
-    const A g = gradient[i] * step.clip_factor;
+    const A g = load(gradient[i]) * step.clip_factor;
     const A mean = step.beta1 * m[i] + step.one_minus_beta1 * g;
     const A square = step.beta2 * v[i] + step.one_minus_beta2 * (g * g);
     m[i] = mean;

@@ -13,7 +13,8 @@ namespace {
 
 template <class A>
 struct Range {
-  const A* g;
+  const std::byte* g;
+  DType dtype;  // of g
   A *p, *m, *v;
   std::int64_t n;
 };
@@ -26,9 +27,10 @@ std::vector<Range<A>> ranges_of(
     const Chunks chunks = element_chunks(binding.in_view(tensor + 1).shape.elements());
     for (std::int64_t chunk = 0; chunk < chunks.count(); ++chunk) {
       const std::int64_t at = chunks.begin(chunk);
-      ranges.push_back({binding.in<const A>(tensor + 1) + at, binding.write<A>(3 * tensor) + at,
-                        binding.write<A>(3 * tensor + 1) + at, binding.write<A>(3 * tensor + 2) + at,
-                        chunks.length(chunk)});
+      const DType dtype = binding.in_dtype(tensor + 1);
+      ranges.push_back({binding.in<const std::byte>(tensor + 1) + at * size_bytes(dtype), dtype,
+                        binding.write<A>(3 * tensor) + at, binding.write<A>(3 * tensor + 1) + at,
+                        binding.write<A>(3 * tensor + 2) + at, chunks.length(chunk)});
     }
   }
   return ranges;
@@ -40,7 +42,7 @@ struct Settings {
 
 template <class A>
 AdamStep<A> step_of(const Settings& settings, const ControlBlock& control) {
-  const auto t = static_cast<double>(control.updates + 1);
+  const auto t = static_cast<double>(control.updates() + 1);
   const double rate = control.learning_rate;
   return {.clip_factor = static_cast<A>(control.clip_factor),
           .beta1 = static_cast<A>(settings.beta1),
@@ -57,11 +59,16 @@ template <class A>
 CpuRun bind_type(const CpuBinding& binding) {
   const Attributes& attributes = binding.operation->attributes;
   const Settings settings{attributes.beta1, attributes.beta2, attributes.epsilon, attributes.weight_decay};
+  const bool skips = attributes.skips_overflow;
   return [=, ranges = ranges_of<A>(binding), threads = binding.threads, control = binding.control] {
+    if (skips && control->found_inf != 0) return;
     const AdamStep<A> step = step_of<A>(settings, *control);
     threads->parallel_for(static_cast<std::int64_t>(ranges.size()), [&](std::int64_t i) {
       const Range<A>& range = ranges[static_cast<std::size_t>(i)];
-      adam_range(Team{}, step, range.g, range.p, range.m, range.v, range.n);
+      dispatch(range.dtype, [&]<class G>() {
+        if constexpr (std::is_same_v<Accumulator<G>, A>)
+          adam_range(Team{}, step, reinterpret_cast<const G*>(range.g), range.p, range.m, range.v, range.n);
+      });
     });
   };
 }
@@ -69,7 +76,7 @@ CpuRun bind_type(const CpuBinding& binding) {
 }  // namespace
 
 CpuRun bind_adam_cpu(const CpuBinding& binding) {
-  return binding.in_dtype(1) == DType::fp64 ? bind_type<double>(binding) : bind_type<float>(binding);
+  return binding.write_type(0).dtype == DType::fp64 ? bind_type<double>(binding) : bind_type<float>(binding);
 }
 
 }  // namespace stepscope

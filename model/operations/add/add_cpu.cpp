@@ -21,4 +21,22 @@ CpuRun bind_add_cpu(const CpuBinding& binding) {
   });
 }
 
+CpuRun bind_add_rows_cpu(const CpuBinding& binding) {
+  return dispatch(binding.in_dtype(0), [&]<class T>() -> CpuRun {
+    const T* piece = binding.in<const T>(0);
+    const T* so_far = binding.ins.size() > 1 ? binding.in<const T>(1) : nullptr;
+    T* y = binding.out<T>(0);
+    const std::int64_t count = binding.in_view(0).shape.elements();
+    const std::int64_t first = binding.operation->attributes.first_row * binding.out_type(0).shape.last();
+    const bool in_place = so_far == y;  // then all other rows stand there already
+    const std::int64_t begin = in_place ? first : 0;
+    const Chunks chunks = element_chunks(in_place ? count : binding.out_type(0).shape.elements());
+    return [=, threads = binding.threads] {
+      threads->parallel_for(chunks.count(), [=](std::int64_t chunk) {
+        add_rows_range(Team{}, piece, so_far, y, first, count, begin + chunks.begin(chunk), begin + chunks.end(chunk));
+      });
+    };
+  });
+}
+
 }  // namespace stepscope

@@ -12,12 +12,13 @@ std::vector<Operand> in_order(const AttentionOperands& operands) {
   return ins;
 }
 
-Attributes attention_attributes(const AttentionOperands& operands, bool causal, double scale) {
+Attributes attention_attributes(const AttentionOperands& operands, bool causal, double scale, DType probabilities) {
   const Shape &q = operands.q.view.shape, &k = operands.k.view.shape;
   return {.scale = scale,
           .heads = static_cast<int>(q[2] * q[3] / k[3]),
           .head_dim = static_cast<int>(k[3]),
-          .mask = {.causal = causal, .padding = operands.lengths.has_value(), .custom = operands.mask.has_value()}};
+          .mask = {.causal = causal, .padding = operands.lengths.has_value(), .custom = operands.mask.has_value()},
+          .probabilities = probabilities};
 }
 
 void check_attention(const Program& program, const Operation& op, int first) {
@@ -29,6 +30,8 @@ void check_attention(const Program& program, const Operation& op, int first) {
           "attention: q is not [B,S,kv_heads,queries D]");
   require(in(1).value() == in(0).value() && in(2).value() == in(0).value(),
           "attention: q, k, v are not views of one packed value");
+  require(!rounds_probabilities(op) || program.type(in(0)).dtype != DType::fp64,
+          "attention: fp64 with narrow probabilities");
   require(program.type(in(0)).shape.elements() == q.elements() + 2 * k.elements(),
           "attention: the packed value holds more than q, k, v");
 }
@@ -77,8 +80,8 @@ const OperationKind attention_kind{.name = "attention", .outputs = outputs, .gra
 const OperationKind attention_gradient_kind{
     .name = "attention_gradient", .outputs = gradient_outputs, .flops = gradient_flops};
 
-ValueId attention(Builder& b, const AttentionOperands& operands, bool causal, double scale) {
-  return b.emit(attention_kind, attention_attributes(operands, causal, scale), in_order(operands))[0];
+ValueId attention(Builder& b, const AttentionOperands& operands, bool causal, double scale, DType probabilities) {
+  return b.emit(attention_kind, attention_attributes(operands, causal, scale, probabilities), in_order(operands))[0];
 }
 
 }  // namespace stepscope

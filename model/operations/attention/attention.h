@@ -22,11 +22,17 @@ struct AttentionOperands {
 extern const OperationKind attention_kind;  // -> o, lse
 extern const OperationKind attention_gradient_kind;  // do, q, k, v, o, lse, lengths?, mask? -> dqkv, delta
 
-ValueId attention(Builder& b, const AttentionOperands& operands, bool causal, double scale);
+// probabilities: the type that they are rounded to, for o and for gradients; fp32 rounds nothing.
+ValueId attention(Builder& b, const AttentionOperands& operands, bool causal, double scale,
+                  DType probabilities = DType::fp32);
 
 // Shared with materialised_attention: the operands in their order, the attributes, the checks of both.
 [[nodiscard]] std::vector<Operand> in_order(const AttentionOperands& operands);
-[[nodiscard]] Attributes attention_attributes(const AttentionOperands& operands, bool causal, double scale);
+[[nodiscard]] Attributes attention_attributes(const AttentionOperands& operands, bool causal, double scale,
+                                              DType probabilities);
+[[nodiscard]] inline bool rounds_probabilities(const Operation& op) {
+  return size_bytes(op.attributes.probabilities) < 4;
+}
 void check_attention(const Program& program, const Operation& op,
                      int first);  // q, k, v are ins first, first + 1, first + 2
 [[nodiscard]] std::int64_t attention_matmul_flops(const Operation& op, int first, bool causal_half);  // of one of them

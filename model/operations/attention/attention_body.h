@@ -6,7 +6,8 @@
 // exp(s) overflows from 89 on. Where operands are narrow, p is rounded to their type before it meets v, as fused kernels on cards do.
 // Backward from q, k, v, o, lse with delta = sum over D of do o, block by block of queries and added in their order:
 //     p = exp(scale s - lse)   dv += p^T do   dp = do v^T   ds = scale p (dp - delta)   dq = ds k   dk += ds^T q
-// p and ds are rounded to the operands' type before they are multiplied. A row that sees nothing has p = 0: no gradient passes.
+// p and ds are rounded to the operands' type before they are multiplied; p may be rounded before that to a type of its own, forward
+// and backward alike. A row that sees nothing has p = 0: no gradient passes.
 // Bound by FLOPs: 2 matmuls of 2 S S D a head forward, 5 backward; causal blocks multiply only the keys they may see.
 // Source: Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4 (sections 3.1 and B.4), without their blocks over keys.
 #pragma once
@@ -88,6 +89,15 @@ STEPSCOPE_BODY void score_gradient_row(const Team& team, const A* p, A* dp, A sc
 template <class Team, class T>
 STEPSCOPE_BODY Accumulator<T> dot_row(const Team& team, const T* a, const T* b, std::int64_t n) {
   return team.template sum<Accumulator<T>>(n, [=](std::int64_t i) { return load(a[i]) * load(b[i]); });
+}
+
+// The weights of a row rounded to a narrow type and held as they were; a type of 4 bytes or more rounds nothing.
+template <class Team, class A>
+STEPSCOPE_BODY void round_probabilities(const Team& team, DType narrow, A* row, std::int64_t n) {
+  if (narrow == DType::bf16)
+    team.for_each(n, [=](std::int64_t j) { row[j] = load(to_bf16(static_cast<float>(row[j]))); });
+  else if (narrow == DType::fp16)
+    team.for_each(n, [=](std::int64_t j) { row[j] = load(to_fp16(static_cast<float>(row[j]))); });
 }
 
 // to = from rounded to T and held as M; from and to may be one row.

@@ -132,6 +132,7 @@ class ForwardRun {
       A* const scores = piece<A>(mine, plan_.scores) + row * l.sequence;
       const VisibleKeys seen = mask_.keys(b, head, first + row, at_.control->micro_step);
       at_.out<A>(1)[l.statistic_at(b, head, first + row)] = softmax_row(Team{}, scores, seen, scale_, keys);
+      round_probabilities(Team{}, at_.operation->attributes.probabilities, scores, keys);
       if constexpr (sizeof(T) < sizeof(A))
         round_row<T>(Team{}, scores, piece<M>(mine, plan_.weights) + row * l.sequence, keys);
     }

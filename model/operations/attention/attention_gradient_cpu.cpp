@@ -199,6 +199,7 @@ class BackwardRun {
     at_.out<A>(1)[statistic] = delta;
     const VisibleKeys seen = mask_.keys(h.b, h.head, first + row, at_.control->micro_step);
     weights_row(Team{}, p, seen, scale_, at_.in<const A>(in_lse)[statistic], keys);
+    round_probabilities(Team{}, at_.operation->attributes.probabilities, p, keys);
     score_gradient_row(Team{}, p, ds, scale_, delta, keys);
     if constexpr (sizeof(T) < sizeof(A)) {
       round_row<T>(Team{}, p, piece<M>(h.mine, plan_.p_multiplied) + row * l.sequence, keys);

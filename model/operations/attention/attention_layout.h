@@ -75,7 +75,8 @@ auto dispatch_attention(DType dtype, const Machine& machine, Bind&& bind) {
     case DType::fp64: return bind.template operator()<double, double>();
     case DType::bf16:
       return machine.native_bf16 ? bind.template operator()<bf16, bf16>() : bind.template operator()<bf16, float>();
-    case DType::fp16: return bind.template operator()<fp16, float>();
+    case DType::fp16:
+      return machine.native_fp16 ? bind.template operator()<fp16, fp16>() : bind.template operator()<fp16, float>();
     default: return bind.template operator()<float, float>();
   }
 }

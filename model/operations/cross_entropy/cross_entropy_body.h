@@ -1,7 +1,8 @@
 // cross_entropy: the loss of a step, and its gradient in the same pass.
-//     loss = sum over rows of (log sum_v exp(x[v]) - x[target]) / count     dx[v] = (exp(x[v]) / sum_v exp(x[v]) - [v = target]) / count
+//     loss = sum over rows of (log sum_v exp(x[v]) - x[target]) / count     dx[v] = (exp(x[v]) / sum_v exp(x[v]) - [v = target]) factor
 // in   logits x [N, V] fp32 · target [N] int32 in [-1, V), -1 = ignored: no loss, gradient 0 · count: targets that count in the whole
-//      step, known before its first micro-step; 0 if all are ignored, then loss and gradients are 0
+//      step, known before its first micro-step; 0 if all are ignored, then loss and gradients are 0 · factor: 1 / count times the
+//      scale of the loss's gradient
 // out  loss [1] fp32 · dlogits [N, V] any float; may lie over the logits
 // A team a row. The greatest logit and the sum of exponentials are found in one pass over memory: block by block of 1,024, which
 // stay in the first cache between the block's maximum and its sum; a new maximum rescales the sum so far (one exp a block). The
@@ -40,9 +41,9 @@ STEPSCOPE_BODY MaximumAndSum<M> maximum_and_sum(const Team& team, const M* x, st
   return {maximum, sum};
 }
 
-// Writes the row's gradient and returns its loss, not yet divided by the count. inverse_count is 1 / count, or 0.
+// Writes the row's gradient and returns its loss, not yet divided by the count.
 template <class Team, class M, class T>
-STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32_t target, M inverse_count, T* dx,
+STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32_t target, M factor, T* dx,
                                         std::int64_t columns) {
   using A = Accumulator<T>;
   if (target < 0) {
@@ -56,7 +57,7 @@ STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32
       static_cast<double>(log_of(row.sum)) + (static_cast<double>(row.maximum) - static_cast<double>(at_target));
   team.for_each(columns, [=](std::int64_t v) {
     const M share = exp_of(x[v] - row.maximum) * inverse_sum;
-    const M gradient = (v == target ? share - M(1) : share) * inverse_count;
+    const M gradient = (v == target ? share - M(1) : share) * factor;
     dx[v] = store<T>(static_cast<A>(gradient));
   });
   return loss;

@@ -22,10 +22,11 @@ CpuRun bind_types(const CpuBinding& binding) {
   return [=, threads = binding.threads, control = binding.control] {
     const std::int32_t* targets = all_targets + control->micro_step * micro_stride;
     const double inverse_count = control->token_count > 0 ? 1 / control->token_count : 0;
+    const M factor = static_cast<M>(inverse_count * control->loss_scale);
     threads->parallel_for(chunks.count(), [=](std::int64_t chunk) {
       for (std::int64_t row = chunks.begin(chunk); row < chunks.end(chunk); ++row)
-        row_loss[row] = cross_entropy_row(Team{}, logits + row * columns, targets[row], static_cast<M>(inverse_count),
-                                          dlogits + row * columns, columns);
+        row_loss[row] =
+            cross_entropy_row(Team{}, logits + row * columns, targets[row], factor, dlogits + row * columns, columns);
     });
     const double sum = Team{}.sum<double>(rows, [=](std::int64_t row) { return row_loss[row]; });
     control->loss_sum += sum;

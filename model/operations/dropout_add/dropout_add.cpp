@@ -8,20 +8,24 @@ namespace stepscope {
 namespace {
 
 std::vector<Output> outputs(const Program& program, const Operation& op) {
-  require(program.type(op.ins[0]) == program.type(op.ins[1]), "dropout_add: branch and residual of two types");
-  return {{"y", {dtype_of(program, op, 0), shape_of(op, 0)}, Role::activation}};
+  const DType branch = dtype_of(program, op, 0), residual = dtype_of(program, op, 1);
+  require(shape_of(op, 0) == shape_of(op, 1), "dropout_add: branch and residual of two shapes");
+  require(residual == branch || residual == wide(branch), "dropout_add: a residual stream narrower than its branch");
+  return {{"y", {residual, shape_of(op, 0)}, Role::activation}};
 }
 
 void gradient(Differentiation& d, const Operation& op) {
   const Operand dy = d.adjoint(op.outs[0]);
   d.contribute(op.ins[1], dy.value());
   if (!d.needs(op.ins[0])) return;
-  const bool drops = op.attributes.rate > 0;
-  d.contribute(op.ins[0], drops ? d.emit(dropout_gradient_kind, op.attributes, {dy, op.ins[2]})[0] : dy.value());
+  Attributes attributes = op.attributes;
+  attributes.output = d.program().type(op.ins[0]).dtype;
+  const bool is_itself = attributes.rate == 0 && attributes.output == d.program().type(dy).dtype;
+  d.contribute(op.ins[0], is_itself ? dy.value() : d.emit(dropout_gradient_kind, attributes, {dy, op.ins[2]})[0]);
 }
 
-std::vector<Output> gradient_outputs(const Program& program, const Operation& op) {
-  return {{"dbranch", {dtype_of(program, op, 0), shape_of(op, 0)}, Role::gradient}};
+std::vector<Output> gradient_outputs(const Program&, const Operation& op) {
+  return {{"dbranch", {op.attributes.output, shape_of(op, 0)}, Role::gradient}};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // dropout_add: drops elements of a branch at random, scales the kept ones up, adds the residual stream.
 //     y = residual + kept branch / (1 - rate)          kept(token, h) = word(token, h) >= rate 2^32
-// in   branch, residual [N, H] any float     out   y [N, H] as branch; may lie over either     N = b S tokens of a micro-step
+// in   branch, residual [N, H] any float     out   y [N, H] as residual; may lie over either     N = b S tokens of a micro-step
 // The mask is never stored. word is one of four that Philox makes of key (seed, site) and counter (step, token, h / 4), where token
 // counts through the whole step: backward and a recompute draw it again, and any split into micro-steps sees the same mask.
 // A pack of words is made first, then used: both loops vectorise, while four words a counter inside one loop do not (4 times slower).
@@ -43,20 +43,20 @@ STEPSCOPE_BODY void for_each_kept(const Team& team, const DropoutStream& stream,
   });
 }
 
-template <class Team, class T>
+template <class Team, class T, class R>
 STEPSCOPE_BODY void dropout_add_row(const Team& team, const DropoutStream& stream, std::uint32_t token,
-                                    Accumulator<T> kept_scale, const T* branch, const T* residual, T* y,
+                                    Accumulator<T> kept_scale, const T* branch, const R* residual, R* y,
                                     std::int64_t features) {
   using A = Accumulator<T>;
   for_each_kept(team, stream, token, features, [=](std::int64_t i, bool kept) {
     const A scaled = load(branch[i]) * kept_scale;
-    y[i] = store<T>(load(residual[i]) + (kept ? scaled : A(0)));
+    y[i] = store<R>(load(residual[i]) + (kept ? scaled : A(0)));
   });
 }
 
-template <class Team, class T>
+template <class Team, class R, class T>
 STEPSCOPE_BODY void dropout_gradient_row(const Team& team, const DropoutStream& stream, std::uint32_t token,
-                                         Accumulator<T> kept_scale, const T* dy, T* dbranch, std::int64_t features) {
+                                         Accumulator<T> kept_scale, const R* dy, T* dbranch, std::int64_t features) {
   using A = Accumulator<T>;
   for_each_kept(team, stream, token, features, [=](std::int64_t i, bool kept) {
     const A scaled = load(dy[i]) * kept_scale;

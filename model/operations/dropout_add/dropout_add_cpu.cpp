@@ -1,5 +1,6 @@
 #include "model/operations/dropout_add/dropout_add_cpu.h"
 
+#include "model/cpu/residual_types.h"
 #include "model/cpu/team.h"
 #include "model/cpu/threads.h"
 #include "model/cpu/tile.h"
@@ -30,9 +31,10 @@ CpuRun for_each_token(const CpuBinding& binding, F f) {
 }  // namespace
 
 CpuRun bind_dropout_add_cpu(const CpuBinding& binding) {
-  return dispatch(binding.in_dtype(0), [&]<class T>() {
-    const T *branch = binding.in<const T>(0), *residual = binding.in<const T>(1);
-    T* y = binding.out<T>(0);
+  return dispatch_residual(binding.in_dtype(1), binding.in_dtype(0), [&]<class R, class T>() {
+    const T* branch = binding.in<const T>(0);
+    const R* residual = binding.in<const R>(1);
+    R* y = binding.out<R>(0);
     const std::int64_t features = binding.in_view(0).shape.last();
     const auto scale = static_cast<Accumulator<T>>(1 / (1 - binding.operation->attributes.rate));
     return for_each_token(binding, [=](const DropoutStream& stream, std::uint32_t token, std::int64_t row) {
@@ -43,8 +45,8 @@ CpuRun bind_dropout_add_cpu(const CpuBinding& binding) {
 }
 
 CpuRun bind_dropout_gradient_cpu(const CpuBinding& binding) {
-  return dispatch(binding.in_dtype(0), [&]<class T>() {
-    const T* dy = binding.in<const T>(0);
+  return dispatch_residual(binding.in_dtype(0), binding.out_type(0).dtype, [&]<class R, class T>() {
+    const R* dy = binding.in<const R>(0);
     T* dbranch = binding.out<T>(0);
     const std::int64_t features = binding.in_view(0).shape.last();
     const auto scale = static_cast<Accumulator<T>>(1 / (1 - binding.operation->attributes.rate));

@@ -36,7 +36,7 @@ const OperationKind embedding_gradient_kind{.name = "embedding_gradient", .outpu
 ValueId embedding(Builder& b, const Operand& tokens, const Operand& table, const std::optional<Operand>& positions) {
   std::vector<Operand> ins{tokens, table};
   if (positions) ins.push_back(*positions);
-  return b.emit(embedding_kind, {.output = b.compute()}, std::move(ins))[0];
+  return b.emit(embedding_kind, {.output = b.residual()}, std::move(ins))[0];
 }
 
 }  // namespace stepscope

@@ -1,6 +1,6 @@
 // embedding: each token's row of the table plus its position's row, where positions are learned.
 //     x[b, s] = table[tokens[b, s]] + positions[s]
-// in   tokens int32 [B, S] · table [V, H] fp32 · positions? [S, H] fp32, the first S rows     out   x [B, S, H] compute type
+// in   tokens int32 [B, S] · table [V, H] fp32 · positions? [S, H] fp32, the first S rows     out   x [B, S, H] of the residual stream
 // Gradient: each row of dx is added to its token's row of the table and its position's row, in the order of tokens.
 // Bound by bytes: the rows read once, x written once.
 #pragma once

@@ -9,37 +9,23 @@ namespace stepscope {
 
 namespace {
 
-template <class A>
 struct Range {
-  const A* first;
+  const std::byte* first;
+  DType dtype;
   std::int64_t n;
 };
 
-template <class A>
-std::vector<Range<A>> ranges_of(
+std::vector<Range> ranges_of(
     const CpuBinding& binding) {  // in the order of the operands; the first is the control block
-  std::vector<Range<A>> ranges;
+  std::vector<Range> ranges;
   for (int i = 1; i < static_cast<int>(binding.ins.size()); ++i) {
     const Chunks chunks = element_chunks(binding.in_view(i).shape.elements());
+    const DType dtype = binding.in_dtype(i);
     for (std::int64_t chunk = 0; chunk < chunks.count(); ++chunk)
-      ranges.push_back({binding.in<const A>(i) + chunks.begin(chunk), chunks.length(chunk)});
+      ranges.push_back(
+          {binding.in<const std::byte>(i) + chunks.begin(chunk) * size_bytes(dtype), dtype, chunks.length(chunk)});
   }
   return ranges;
-}
-
-template <class A>
-CpuRun bind_type(const CpuBinding& binding) {
-  double* partial = reinterpret_cast<double*>(binding.workspace);
-  const double clip = binding.operation->attributes.clip;
-  return [=, ranges = ranges_of<A>(binding), threads = binding.threads, control = binding.control] {
-    const auto count = static_cast<std::int64_t>(ranges.size());
-    threads->parallel_for(count, [&](std::int64_t i) {
-      const Range<A>& range = ranges[static_cast<std::size_t>(i)];
-      partial[i] = sum_of_squares(Team{}, range.first, range.n);
-    });
-    control->gradient_norm = sqrt_of(Team{}.sum<double>(count, [=](std::int64_t i) { return partial[i]; }));
-    control->clip_factor = clip_factor_of(control->gradient_norm, clip);
-  };
 }
 
 }  // namespace
@@ -52,7 +38,19 @@ std::int64_t gradient_norm_cpu_workspace(const Program&, const Operation& operat
 }
 
 CpuRun bind_gradient_norm_cpu(const CpuBinding& binding) {
-  return binding.in_dtype(1) == DType::fp64 ? bind_type<double>(binding) : bind_type<float>(binding);
+  double* partial = reinterpret_cast<double*>(binding.workspace);
+  const double clip = binding.operation->attributes.clip;
+  return [=, ranges = ranges_of(binding), threads = binding.threads, control = binding.control] {
+    const auto count = static_cast<std::int64_t>(ranges.size());
+    threads->parallel_for(count, [&](std::int64_t i) {
+      const Range& range = ranges[static_cast<std::size_t>(i)];
+      partial[i] = dispatch(range.dtype, [&]<class G>() {
+        return sum_of_squares(Team{}, reinterpret_cast<const G*>(range.first), range.n);
+      });
+    });
+    control->gradient_norm = sqrt_of(Team{}.sum<double>(count, [=](std::int64_t i) { return partial[i]; }));
+    control->clip_factor = clip_factor_of(control->gradient_norm, clip);
+  };
 }
 
 }  // namespace stepscope

@@ -14,7 +14,7 @@ std::vector<Output> outputs(const Program& program, const Operation& op) {
             std::string("layer_norm: ") + (parameter == 1 ? "scale " : "bias ") + to_string(shape_of(op, parameter)) +
                 ", but x has " + std::to_string(x.last()) + " features");
   const DType dtype = dtype_of(program, op, 0);
-  return {{"y", {dtype, x}, Role::activation},
+  return {{"y", {op.attributes.output, x}, Role::activation},
           {"mean", {wide(dtype), {x.rows()}}, Role::statistic},
           {"rstd", {wide(dtype), {x.rows()}}, Role::statistic}};
 }
@@ -52,7 +52,7 @@ const OperationKind layer_norm_gradient_kind{.name = "layer_norm_gradient",
                                              .in_place = {{0, 5}, {0, 0}}};
 
 ValueId layer_norm(Builder& b, const Operand& x, const Operand& scale, const Operand& bias, double epsilon) {
-  return b.emit(layer_norm_kind, {.epsilon = epsilon}, {x, scale, bias})[0];
+  return b.emit(layer_norm_kind, {.output = b.compute(), .epsilon = epsilon}, {x, scale, bias})[0];
 }
 
 }  // namespace stepscope

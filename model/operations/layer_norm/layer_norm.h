@@ -1,6 +1,6 @@
 // layer_norm: each row of x is centred and scaled to unit variance, then each feature is scaled and shifted.
 //     mean = sum(x) / H     rstd = 1 / sqrt(sum((x - mean)^2) / H + epsilon)     y = (x - mean) rstd scale + bias
-// in   x [.., H] compute type · scale [H], bias [H] fp32     out   y as x · statistics mean, rstd [N] fp32     N = rows of x
+// in   x [.., H] of the residual stream · scale [H], bias [H] fp32     out   y in attributes.output · statistics mean, rstd [N] fp32     N = rows of x
 // Gradient from x, mean, rstd; it adds what the gradient of x already has (the residual stream) in the same pass.
 // Source: Ba, Kiros, Hinton 2016, arXiv:1607.06450, section 3.
 #pragma once

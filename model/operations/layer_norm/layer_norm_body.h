@@ -1,6 +1,6 @@
 // layer_norm: each row of x is centred and scaled to unit variance, then each feature is scaled and shifted.
 //     mean = sum(x) / H     rstd = 1 / sqrt(sum((x - mean)^2) / H + epsilon)     y = (x - mean) rstd scale + bias
-// in   x [N, H] any float · scale [H], bias [H] fp32     out   y [N, H] as x · statistics mean, rstd [N] fp32     N = B S, H hidden
+// in   x [N, H] any float · scale [H], bias [H] fp32     out   y [N, H] as x or narrower · statistics mean, rstd [N] fp32     N = B S, H hidden
 // (fp64 throughout where x is fp64.)
 // Forward: a team a row. The row stays in local, so x is read once and y may lie where x lay. Two reductions, because
 // E[x^2] - mean^2 loses every digit of a row far from zero (test: keeps_a_row_far_from_zero).
@@ -21,9 +21,9 @@
 
 namespace stepscope {
 
-template <class Team, class T>
+template <class Team, class T, class Y>
 STEPSCOPE_BODY void layer_norm_row(const Team& team, const T* x, const Accumulator<T>* scale,
-                                   const Accumulator<T>* bias, T* y, Accumulator<T>* mean, Accumulator<T>* rstd,
+                                   const Accumulator<T>* bias, Y* y, Accumulator<T>* mean, Accumulator<T>* rstd,
                                    std::int64_t features, Accumulator<T> epsilon) {
   using A = Accumulator<T>;
   const auto row = team.local(x, features);
@@ -34,14 +34,14 @@ STEPSCOPE_BODY void layer_norm_row(const Team& team, const T* x, const Accumulat
     return distance * distance;
   }) / count;
   const A inverse = A(1) / sqrt_of(variance + epsilon);
-  team.for_each(features, [=](std::int64_t i) { y[i] = store<T>((row[i] - centre) * inverse * scale[i] + bias[i]); });
+  team.for_each(features, [=](std::int64_t i) { y[i] = store<Y>((row[i] - centre) * inverse * scale[i] + bias[i]); });
   *mean = centre;
   *rstd = inverse;
 }
 
 // Adds rows first_row .. past_row - 1 to the partial sums of dscale and dbias.
-template <class Tile, class T>
-STEPSCOPE_BODY void layer_norm_column_sums(const Tile& tile, const T* dy, const T* x, const Accumulator<T>* mean,
+template <class Tile, class Y, class T>
+STEPSCOPE_BODY void layer_norm_column_sums(const Tile& tile, const Y* dy, const T* x, const Accumulator<T>* mean,
                                            const Accumulator<T>* rstd, Accumulator<T>* scale_sum,
                                            Accumulator<T>* bias_sum, std::int64_t first_row, std::int64_t past_row,
                                            std::int64_t features) {
@@ -55,8 +55,8 @@ STEPSCOPE_BODY void layer_norm_column_sums(const Tile& tile, const T* dy, const 
 }
 
 // so_far: the gradient that x already has, or null.
-template <class Team, class T>
-STEPSCOPE_BODY void layer_norm_gradient_row(const Team& team, const T* dy, const T* x, Accumulator<T> mean,
+template <class Team, class Y, class T>
+STEPSCOPE_BODY void layer_norm_gradient_row(const Team& team, const Y* dy, const T* x, Accumulator<T> mean,
                                             Accumulator<T> rstd, const Accumulator<T>* scale, const T* so_far, T* dx,
                                             std::int64_t features) {
   using A = Accumulator<T>;

@@ -1,5 +1,6 @@
 #include "model/operations/layer_norm/layer_norm_cpu.h"
 
+#include "model/cpu/residual_types.h"
 #include "model/cpu/team.h"
 #include "model/cpu/threads.h"
 #include "model/cpu/tile.h"
@@ -9,12 +10,12 @@ namespace stepscope {
 
 namespace {
 
-template <class T>
+template <class T, class Y>
 CpuRun bind_forward(const CpuBinding& binding) {
   using A = Accumulator<T>;
   const T* x = binding.in<const T>(0);
   const A *scale = binding.in<const A>(1), *bias = binding.in<const A>(2);
-  T* y = binding.out<T>(0);
+  Y* y = binding.out<Y>(0);
   A *mean = binding.out<A>(1), *rstd = binding.out<A>(2);
   const std::int64_t features = binding.in_view(0).shape.last();
   const Chunks chunks = row_chunks(binding.in_view(0).shape.rows(), features);
@@ -56,10 +57,11 @@ void add_partial_sums(const ParameterGradients<A>& to, const ControlBlock& contr
   });
 }
 
-template <class T>
+template <class T, class Y>
 CpuRun bind_backward(const CpuBinding& binding) {
   using A = Accumulator<T>;
-  const T *dy = binding.in<const T>(0), *x = binding.in<const T>(1);
+  const Y* dy = binding.in<const Y>(0);
+  const T* x = binding.in<const T>(1);
   const A *mean = binding.in<const A>(2), *rstd = binding.in<const A>(3), *scale = binding.in<const A>(4);
   const T* so_far = binding.ins.size() > 5 ? binding.in<const T>(5) : nullptr;
   T* dx = binding.out<T>(0);
@@ -86,7 +88,8 @@ CpuRun bind_backward(const CpuBinding& binding) {
 }  // namespace
 
 CpuRun bind_layer_norm_cpu(const CpuBinding& binding) {
-  return dispatch(binding.in_dtype(0), [&]<class T>() { return bind_forward<T>(binding); });
+  return dispatch_residual(binding.in_dtype(0), binding.out_type(0).dtype,
+                           [&]<class T, class Y>() { return bind_forward<T, Y>(binding); });
 }
 
 std::int64_t layer_norm_gradient_cpu_workspace(const Program& program, const Operation& operation, const Machine&) {
@@ -95,7 +98,8 @@ std::int64_t layer_norm_gradient_cpu_workspace(const Program& program, const Ope
 }
 
 CpuRun bind_layer_norm_gradient_cpu(const CpuBinding& binding) {
-  return dispatch(binding.in_dtype(1), [&]<class T>() { return bind_backward<T>(binding); });
+  return dispatch_residual(binding.in_dtype(1), binding.in_dtype(0),
+                           [&]<class T, class Y>() { return bind_backward<T, Y>(binding); });
 }
 
 }  // namespace stepscope

@@ -16,9 +16,11 @@ std::vector<Output> outputs(const Program& program, const Operation& op) {
   check_attention(program, op, 0);
   const Shape& q = shape_of(op, 0);
   const DType dtype = dtype_of(program, op, 0);
+  const DType probabilities = rounds_probabilities(op) ? op.attributes.probabilities : wide(dtype);
   std::vector<Output> outs{{"o", {dtype, {q[0], q[1], q[2] * q[3]}}, Role::activation},
-                           {"p", {wide(dtype), weights_shape(op, 0)}, Role::activation}};
-  if (wide(dtype) != dtype) outs.push_back({"p_compute", {dtype, weights_shape(op, 0)}, Role::activation});
+                           {"p", {probabilities, weights_shape(op, 0)}, Role::activation}};
+  if (wide(dtype) != dtype && probabilities != dtype)
+    outs.push_back({"p_compute", {dtype, weights_shape(op, 0)}, Role::activation});
   return outs;
 }
 
@@ -49,8 +51,10 @@ const OperationKind materialised_attention_kind{
 const OperationKind materialised_attention_gradient_kind{
     .name = "materialised_attention_gradient", .outputs = gradient_outputs, .flops = gradient_flops};
 
-ValueId materialised_attention(Builder& b, const AttentionOperands& operands, bool causal, double scale) {
-  return b.emit(materialised_attention_kind, attention_attributes(operands, causal, scale), in_order(operands))[0];
+ValueId materialised_attention(Builder& b, const AttentionOperands& operands, bool causal, double scale,
+                               DType probabilities) {
+  return b.emit(materialised_attention_kind, attention_attributes(operands, causal, scale, probabilities),
+                in_order(operands))[0];
 }
 
 }  // namespace stepscope

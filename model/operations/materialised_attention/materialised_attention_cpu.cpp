@@ -9,6 +9,7 @@
 #include "model/cpu/threads.h"
 #include "model/cpu/widen.h"
 #include "model/cpu/workspace.h"
+#include "model/operations/attention/attention.h"
 #include "model/operations/attention/attention_body.h"
 #include "model/operations/attention/attention_layout.h"
 #include "model/operations/materialised_attention/materialised_attention_body.h"
@@ -24,9 +25,10 @@ struct Forward {
   static constexpr bool widened = !std::is_same_v<T, M>;
 
   HeadLayout layout;
-  std::int64_t q = 0, k = 0, v = 0, weights = 0, o = 0, scratch = 0, slot_bytes = 0;
+  bool rounds;  // p is stored in a narrow type: scores are made in the workspace
+  std::int64_t q = 0, k = 0, v = 0, weights = 0, o = 0, scores = 0, scratch = 0, slot_bytes = 0;
 
-  explicit Forward(const HeadLayout& heads) : layout(heads) {
+  explicit Forward(const Operation& op) : layout(head_layout(op, 0)), rounds(rounds_probabilities(op)) {
     const std::int64_t S = layout.sequence, D = layout.head_dim;
     WorkspaceLayout slot;
     q = slot.place_elements<M>(query_block * D);
@@ -36,6 +38,7 @@ struct Forward {
       weights = slot.place_elements<M>(query_block * S);
       o = slot.place_elements<M>(query_block * D);
     }
+    if (rounds) scores = slot.place_elements<A>(query_block * S);
     std::int64_t most = 0;
     for (std::int64_t block = 0; block < layout.blocks(); ++block)
       most =
@@ -76,7 +79,7 @@ class ForwardRun {
   using A = typename Plan::A;
 
   explicit ForwardRun(const CpuBinding& binding)
-      : plan_(head_layout(*binding.operation, 0)),
+      : plan_(*binding.operation),
         at_(binding),
         mask_(binding, plan_.layout, 3),
         scale_(static_cast<A>(binding.operation->attributes.scale)) {
@@ -104,7 +107,7 @@ class ForwardRun {
     const T *k = at_.in<const T>(1) + keys_at, *v = at_.in<const T>(2) + keys_at;
     T* const o = at_.out<T>(0) + l.out_at(b, head, first);
     auto* const qs = piece<M>(mine, plan_.q);
-    A* const p = at_.out<A>(1) + l.statistic_at(b, head, first) * l.sequence;
+    A* const p = scores_of(mine, l.statistic_at(b, head, first) * l.sequence);
     for (std::int64_t row = 0; row < rows; ++row)
       scale_row<T>(Team{}, at_.in<const T>(0) + l.q_at(b, head, first + row), qs + row * D, scale_, D);
     const auto index = static_cast<std::size_t>(block);
@@ -124,22 +127,35 @@ class ForwardRun {
     }
   }
 
+  // Where a block's scores are made: in p itself, or in the workspace.
+  A* scores_of(std::byte* mine, std::int64_t block_at) const {
+    return plan_.rounds ? piece<A>(mine, plan_.scores) : at_.out<A>(1) + block_at;
+  }
+
   // Scores become p, whole rows of it, and p_compute where there is one. Returns the first row of what meets v.
   const M* softmax_block(std::int64_t b, std::int64_t head, std::int64_t first, std::int64_t rows, std::int64_t keys,
                          std::byte* mine) const {
     const HeadLayout& l = plan_.layout;
     const std::int64_t S = l.sequence, block_at = l.statistic_at(b, head, first) * S;
     for (std::int64_t row = 0; row < rows; ++row) {
-      A* const p = at_.out<A>(1) + block_at + row * S;
+      A* const p = scores_of(mine, block_at) + row * S;
       (void)softmax_row(Team{}, p, mask_.keys(b, head, first + row, at_.control->micro_step), A(1), keys);
       zero_row(Team{}, p + keys, S - keys);
+      if (plan_.rounds) store_rounded(p, block_at + row * S);
       if constexpr (sizeof(T) < sizeof(A)) {
-        round_row<T>(Team{}, p, at_.out<T>(2) + block_at + row * S, S);
+        if (at_.outs.size() > 2) round_row<T>(Team{}, p, at_.out<T>(2) + block_at + row * S, S);
         if constexpr (Plan::widened) round_row<T>(Team{}, p, piece<M>(mine, plan_.weights) + row * S, S);
       }
     }
     if constexpr (Plan::widened) return piece<M>(mine, plan_.weights);
-    return at_.out<M>(sizeof(T) < sizeof(A) ? 2 : 1) + block_at;
+    if constexpr (std::is_same_v<M, A>) return scores_of(mine, block_at);
+    return at_.out<M>(static_cast<int>(at_.outs.size()) - 1) + block_at;  // p_compute, or p where it is of its type
+  }
+
+  void store_rounded(A* p, std::int64_t at) const {
+    const DType narrow = at_.operation->attributes.probabilities;
+    round_probabilities(Team{}, narrow, p, plan_.layout.sequence);
+    dispatch(narrow, [&]<class P>() { round_row<P>(Team{}, p, at_.out<P>(1) + at, plan_.layout.sequence); });
   }
 
   Plan plan_;
@@ -152,9 +168,8 @@ class ForwardRun {
 }  // namespace
 
 std::int64_t materialised_attention_cpu_workspace(const Program& program, const Operation& op, const Machine& machine) {
-  return dispatch_attention(in_dtype(program, op, 0), machine, [&]<class T, class M>() {
-    return machine.threads * Forward<T, M>(head_layout(op, 0)).slot_bytes;
-  });
+  return dispatch_attention(in_dtype(program, op, 0), machine,
+                            [&]<class T, class M>() { return machine.threads * Forward<T, M>(op).slot_bytes; });
 }
 
 CpuRun bind_materialised_attention_cpu(const CpuBinding& binding) {

@@ -7,6 +7,7 @@
 #include "model/cpu/threads.h"
 #include "model/cpu/widen.h"
 #include "model/cpu/workspace.h"
+#include "model/operations/attention/attention.h"
 #include "model/operations/attention/attention_body.h"
 #include "model/operations/attention/attention_layout.h"
 #include "model/operations/materialised_attention/materialised_attention_body.h"
@@ -26,10 +27,11 @@ struct Backward {
   static constexpr bool widened = !std::is_same_v<T, M>;
 
   HeadLayout layout;
-  std::int64_t dp = 0, qs = 0, dqs = 0, dk = 0, dv = 0, k = 0, v = 0, dout = 0, p = 0, ds = 0, scratch = 0,
+  bool rounds;  // p is stored in a narrow type
+  std::int64_t dp = 0, qs = 0, dqs = 0, dk = 0, dv = 0, k = 0, v = 0, dout = 0, p = 0, ds = 0, wide_p = 0, scratch = 0,
                slot_bytes = 0;
 
-  explicit Backward(const HeadLayout& heads) : layout(heads) {
+  explicit Backward(const Operation& op) : layout(head_layout(op, in_q)), rounds(rounds_probabilities(op)) {
     const std::int64_t S = layout.sequence, D = layout.head_dim;
     WorkspaceLayout slot;
     dp = slot.place_elements<A>(query_block * S);
@@ -41,6 +43,7 @@ struct Backward {
       for (std::int64_t* copy : {&k, &v, &dout}) *copy = slot.place_elements<M>(S * D);
       for (std::int64_t* copy : {&p, &ds}) *copy = slot.place_elements<M>(query_block * S);
     }
+    if (rounds) wide_p = slot.place_elements<A>(query_block * S);
     std::int64_t most = 0;
     for (std::int64_t block = 0; block < layout.blocks(); ++block)
       for (const TileSpec& spec : {dp_spec(block), dv_spec(block), dk_spec(block), dqs_spec(block)})
@@ -99,9 +102,7 @@ class BackwardRun {
   using A = typename Plan::A;
 
   explicit BackwardRun(const CpuBinding& binding)
-      : plan_(head_layout(*binding.operation, in_q)),
-        at_(binding),
-        scale_(static_cast<A>(binding.operation->attributes.scale)) {
+      : plan_(*binding.operation), at_(binding), scale_(static_cast<A>(binding.operation->attributes.scale)) {
     const int slots = binding.machine->threads;
     for (std::int64_t block = 0; block < plan_.layout.blocks(); ++block)
       matmuls_.push_back({{plan_.dp_spec(block), slots},
@@ -180,25 +181,41 @@ class BackwardRun {
       scale_row<T>(Team{}, dqs + row * D, at_.out<T>(0) + l.q_offset + l.q_at(h.b, h.head, first + row), scale_, D);
   }
 
+  // A block of p: itself, or its copy in the workspace.
+  const A* probabilities(const Head& h, std::int64_t block_at, std::int64_t rows) const {
+    const std::int64_t S = plan_.layout.sequence;
+    if (!plan_.rounds) return at_.in<const A>(in_p) + block_at;
+    A* const wide = piece<A>(h.mine, plan_.wide_p);
+    dispatch(at_.in_dtype(in_p), [&]<class P>() {
+      const P* const p = at_.in<const P>(in_p) + block_at;
+      Team{}.for_each(rows * S, [=](std::int64_t i) { wide[i] = static_cast<A>(load(p[i])); });
+    });
+    return wide;
+  }
+
   // Writes whole rows of the output ds; returns the first of them as multiplied.
   const M* score_gradients(const Head& h, std::int64_t first, std::int64_t rows, std::int64_t keys) const {
     const std::int64_t S = plan_.layout.sequence, block_at = plan_.layout.statistic_at(h.b, h.head, first) * S;
     T* const ds = at_.out<T>(1) + block_at;
+    const A* const p = probabilities(h, block_at, rows);
     for (std::int64_t row = 0; row < rows; ++row)
-      softmax_gradient_row(Team{}, at_.in<const A>(in_p) + block_at + row * S,
-                           piece<const A>(h.mine, plan_.dp) + row * S, ds + row * S, keys, S);
+      softmax_gradient_row(Team{}, p + row * S, piece<const A>(h.mine, plan_.dp) + row * S, ds + row * S, keys, S);
     if constexpr (Plan::widened)
       return widen(ds, S, piece<M>(h.mine, plan_.ds), rows, S);
     else
       return ds;
   }
 
+  // After score_gradients of the same block.
   [[nodiscard]] const M* weights(const Head& h, std::int64_t first, std::int64_t rows) const {
     const std::int64_t S = plan_.layout.sequence, block_at = plan_.layout.statistic_at(h.b, h.head, first) * S;
+    const int narrow = at_.ins.size() > in_p_compute ? in_p_compute : in_p;
     if constexpr (Plan::widened)
-      return widen(at_.in<const T>(in_p_compute) + block_at, S, piece<M>(h.mine, plan_.p), rows, S);
+      return widen(at_.in<const T>(narrow) + block_at, S, piece<M>(h.mine, plan_.p), rows, S);
+    else if constexpr (std::is_same_v<M, A>)
+      return plan_.rounds ? piece<const A>(h.mine, plan_.wide_p) : at_.in<const M>(in_p) + block_at;
     else
-      return at_.in<const M>(sizeof(T) < sizeof(A) ? in_p_compute : in_p) + block_at;
+      return at_.in<const M>(narrow) + block_at;
   }
 
   Plan plan_;
@@ -211,9 +228,8 @@ class BackwardRun {
 
 std::int64_t materialised_attention_gradient_cpu_workspace(const Program& program, const Operation& op,
                                                            const Machine& machine) {
-  return dispatch_attention(in_dtype(program, op, in_q), machine, [&]<class T, class M>() {
-    return machine.threads * Backward<T, M>(head_layout(op, in_q)).slot_bytes;
-  });
+  return dispatch_attention(in_dtype(program, op, in_q), machine,
+                            [&]<class T, class M>() { return machine.threads * Backward<T, M>(op).slot_bytes; });
 }
 
 CpuRun bind_materialised_attention_gradient_cpu(const CpuBinding& binding) {

@@ -12,7 +12,7 @@ std::vector<Output> outputs(const Program& program, const Operation& op) {
   require(scale == Shape{x.last()},
           "rms_norm: scale " + to_string(scale) + ", but x has " + std::to_string(x.last()) + " features");
   const DType dtype = dtype_of(program, op, 0);
-  return {{"y", {dtype, x}, Role::activation}, {"rstd", {wide(dtype), {x.rows()}}, Role::statistic}};
+  return {{"y", {op.attributes.output, x}, Role::activation}, {"rstd", {wide(dtype), {x.rows()}}, Role::statistic}};
 }
 
 void gradient(Differentiation& d, const Operation& op) {
@@ -48,7 +48,7 @@ const OperationKind rms_norm_gradient_kind{.name = "rms_norm_gradient",
                                            .in_place = {{0, 4}, {0, 0}}};
 
 ValueId rms_norm(Builder& b, const Operand& x, const Operand& scale, double epsilon) {
-  return b.emit(rms_norm_kind, {.epsilon = epsilon}, {x, scale})[0];
+  return b.emit(rms_norm_kind, {.output = b.compute(), .epsilon = epsilon}, {x, scale})[0];
 }
 
 }  // namespace stepscope

@@ -1,6 +1,6 @@
 // rms_norm: each row of x is scaled to a mean square of one, then each feature is scaled.
 //     rstd = 1 / sqrt(sum(x^2) / H + epsilon)     y = x rstd scale
-// in   x [N, H] any float · scale [H] fp32     out   y [N, H] as x · statistic rstd [N] fp32     N = B S, H hidden
+// in   x [N, H] any float · scale [H] fp32     out   y [N, H] as x or narrower · statistic rstd [N] fp32     N = B S, H hidden
 // (fp64 throughout where x is fp64.)
 // Backward from x and rstd, with n = x rstd, g = dy scale and avg over the H features of a row:
 //     dx = rstd (g - n avg(g n))  [+ the gradient x already has]     dscale = sum over rows of dy n
@@ -18,21 +18,21 @@
 
 namespace stepscope {
 
-// y may lie where x lies.
-template <class Team, class T>
-STEPSCOPE_BODY void rms_norm_row(const Team& team, const T* x, const Accumulator<T>* scale, T* y, Accumulator<T>* rstd,
+// y may lie where x lies, if they are of one type.
+template <class Team, class T, class Y>
+STEPSCOPE_BODY void rms_norm_row(const Team& team, const T* x, const Accumulator<T>* scale, Y* y, Accumulator<T>* rstd,
                                  std::int64_t features, Accumulator<T> epsilon) {
   using A = Accumulator<T>;
   const auto row = team.local(x, features);
   const A square = team.template sum<A>(features, [=](std::int64_t i) { return row[i] * row[i]; });
   const A inverse = A(1) / sqrt_of(square / static_cast<A>(features) + epsilon);
-  team.for_each(features, [=](std::int64_t i) { y[i] = store<T>(row[i] * inverse * scale[i]); });
+  team.for_each(features, [=](std::int64_t i) { y[i] = store<Y>(row[i] * inverse * scale[i]); });
   *rstd = inverse;
 }
 
 // Adds rows first_row .. past_row - 1 to the partial sum of dscale.
-template <class Tile, class T>
-STEPSCOPE_BODY void rms_norm_column_sums(const Tile& tile, const T* dy, const T* x, const Accumulator<T>* rstd,
+template <class Tile, class Y, class T>
+STEPSCOPE_BODY void rms_norm_column_sums(const Tile& tile, const Y* dy, const T* x, const Accumulator<T>* rstd,
                                          Accumulator<T>* scale_sum, std::int64_t first_row, std::int64_t past_row,
                                          std::int64_t features) {
   tile.for_each(first_row, past_row, features, [=](std::int64_t row, std::int64_t j) {
@@ -51,8 +51,8 @@ STEPSCOPE_BODY void rms_norm_add_partials(const Tile& tile, const A* partial, st
 }
 
 // so_far: the gradient that x already has, or null.
-template <class Team, class T>
-STEPSCOPE_BODY void rms_norm_gradient_row(const Team& team, const T* dy, const T* x, Accumulator<T> rstd,
+template <class Team, class Y, class T>
+STEPSCOPE_BODY void rms_norm_gradient_row(const Team& team, const Y* dy, const T* x, Accumulator<T> rstd,
                                           const Accumulator<T>* scale, const T* so_far, T* dx, std::int64_t features) {
   using A = Accumulator<T>;
   const auto row = team.local(x, features);

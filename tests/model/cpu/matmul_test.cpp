@@ -127,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(Types, EveryMatmul,
                          testing::Values(Types{DType::fp64, DType::fp64, false}, Types{DType::fp32, DType::fp32, false},
                                          Types{DType::bf16, DType::bf16, false}, Types{DType::bf16, DType::fp32, false},
                                          Types{DType::bf16, DType::bf16, true}, Types{DType::bf16, DType::fp32, true},
-                                         Types{DType::fp16, DType::fp16, false}),
+                                         Types{DType::fp16, DType::fp16, false},
+                                         Types{DType::fp32, DType::bf16, false}),
                          [](const auto& info) {
                            return std::string(name_of(info.param.in)) + "_" + std::string(name_of(info.param.out)) +
                                   (info.param.native_bf16 ? "_native" : "");
@@ -150,7 +151,7 @@ TEST_P(EveryMatmul, is_right_for_odd_sizes_layouts_and_strides) {
     s.b_stride = (s.transpose_b ? s.k : s.n) + (gaps ? pick(0, 9) : 0);
     s.c_stride = s.n + (gaps ? pick(0, 9) : 0);
     s.bias = trial / 4 % 2 == 1;
-    s.may_add = size_bytes(s.out) >= 4 && !s.bias;
+    s.may_add = !s.bias;
     const Problem problem(s, static_cast<unsigned>(trial));
     expect_right(problem, machine_of(2, types.native_bf16), false);
     if (s.may_add) expect_right(problem, machine_of(2, types.native_bf16), true);
@@ -159,7 +160,6 @@ TEST_P(EveryMatmul, is_right_for_odd_sizes_layouts_and_strides) {
 
 TEST_P(EveryMatmul, gives_the_same_bits_for_any_number_of_threads) {
   const Types types = GetParam();
-  const bool wide = size_bytes(types.out) >= 4;
   for (const bool transpose_a : {false, true}) {
     const MatmulSpec s{.m = 300,
                        .n = 150,
@@ -170,11 +170,11 @@ TEST_P(EveryMatmul, gives_the_same_bits_for_any_number_of_threads) {
                        .c_stride = 150,
                        .in = types.in,
                        .out = types.out,
-                       .may_add = wide};
+                       .may_add = true};
     const Problem problem(s, 3);
-    const Matrix one = problem.run(machine_of(1, types.native_bf16), wide);
+    const Matrix one = problem.run(machine_of(1, types.native_bf16), true);
     for (const int threads : {2, 3, 4})
-      EXPECT_EQ(problem.run(machine_of(threads, types.native_bf16), wide).bytes, one.bytes);
+      EXPECT_EQ(problem.run(machine_of(threads, types.native_bf16), true).bytes, one.bytes);
   }
 }
 
@@ -241,11 +241,9 @@ TEST(Matmul, refuses_types_and_modes_that_do_not_go_together) {
   const Machine machine = this_cpu(1);
   const MatmulSpec s{.m = 2, .n = 2, .k = 2, .a_stride = 2, .b_stride = 2, .c_stride = 2};
   MatmulSpec bad = s;
-  bad.out = DType::bf16;
+  bad.in = DType::bf16, bad.out = DType::fp16;
   EXPECT_THROW(Matmul(bad, machine), ProgramError);
-  bad = s;
-  bad.in = bad.out = DType::bf16;
-  bad.may_add = true;
+  bad.in = DType::fp64;
   EXPECT_THROW(Matmul(bad, machine), ProgramError);
   Threads three(3);
   EXPECT_THROW(Matmul(s, machine).run(three, {}), ProgramError);

@@ -20,8 +20,8 @@ Adam update(const Adam& before, double gradient, double learning_rate, double we
             std::int64_t updates = 0, double clip_factor = 1) {
   ControlBlock control;
   control.learning_rate = learning_rate;
-  control.updates = updates;
-  control.step = 1000;  // attempted steps do not matter
+  control.step = 1000;  // attempted steps do not matter, applied ones do
+  control.skips = 1000 - updates;
   control.clip_factor = clip_factor;
   const Ran ran =
       run_operation(adam_kind, {.epsilon = 1e-8, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = weight_decay},

@@ -17,13 +17,16 @@ TEST_P(OperationGradients, equal_differences_in_fp64) { expect_gradients_equal_d
 
 TEST_P(OperationLaws, fp32_agrees_with_fp64) { expect_types_agree(GetParam(), DType::fp32); }
 TEST_P(OperationLaws, bf16_agrees_with_fp64) { expect_types_agree(GetParam(), DType::bf16); }
+TEST_P(OperationLaws, fp16_agrees_with_fp64) { expect_types_agree(GetParam(), DType::fp16); }
 
 TEST_P(OperationLaws, machine_laws_in_fp64) { expect_machine_laws(GetParam(), DType::fp64); }
 TEST_P(OperationLaws, machine_laws_in_fp32) { expect_machine_laws(GetParam(), DType::fp32); }
 TEST_P(OperationLaws, machine_laws_in_bf16) { expect_machine_laws(GetParam(), DType::bf16); }
+TEST_P(OperationLaws, machine_laws_in_fp16) { expect_machine_laws(GetParam(), DType::fp16); }
 
 TEST_P(OperationSplits, keep_rows_in_fp32) { expect_split_keeps_rows(GetParam(), DType::fp32); }
 TEST_P(OperationSplits, keep_rows_in_bf16) { expect_split_keeps_rows(GetParam(), DType::bf16); }
+TEST_P(OperationSplits, keep_rows_in_fp16) { expect_split_keeps_rows(GetParam(), DType::fp16); }
 
 std::string name_of_case(const ::testing::TestParamInfo<OperationCase>& test) { return test.param.name; }
 

@@ -16,7 +16,8 @@ TEST(RmsNorm, divides_by_the_root_of_the_mean_square) {
   const double epsilon = 0.5, rstd = 1 / std::sqrt((9 + 16 + 0 + 25) / 4.0 + epsilon);
   for (const DType dtype : {DType::fp64, DType::fp32, DType::bf16}) {
     const DType statistic = dtype == DType::fp64 ? DType::fp64 : DType::fp32;
-    const Ran ran = run_operation(rms_norm_kind, {.epsilon = epsilon}, {{dtype, {1, 4}, x}, {statistic, {4}, scale}});
+    const Ran ran = run_operation(rms_norm_kind, {.output = dtype, .epsilon = epsilon},
+                                  {{dtype, {1, 4}, x}, {statistic, {4}, scale}});
     for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(close(ran.outs[0][i], x[i] * rstd * scale[i], dtype));
     EXPECT_TRUE(close(ran.outs[1][0], rstd, statistic));
   }

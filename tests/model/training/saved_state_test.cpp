@@ -21,7 +21,9 @@ class SavedStateTest : public TemporaryFolder {
             41,
             40,
             0xffffffffffffffffu,
-            "model.layers = 2\ntraining.seed = 1\n"};
+            "model.layers = 2\ntraining.seed = 1\n",
+            0x1p18,
+            17};
   }
   [[nodiscard]] std::string refusal(const std::string& configuration) const {
     try {
@@ -46,6 +48,8 @@ TEST_F(SavedStateTest, reads_what_it_wrote) {
   EXPECT_EQ(read.updates, 40);
   EXPECT_EQ(read.seed, 0xffffffffffffffffu);
   EXPECT_EQ(read.configuration, state.configuration);
+  EXPECT_EQ(read.loss_scale, 0x1p18);
+  EXPECT_EQ(read.clean_steps, 17);
 }
 
 TEST_F(SavedStateTest, refuses_another_configuration_by_its_key) {
@@ -74,6 +78,18 @@ TEST_F(SavedStateTest, refuses_other_files) {
       EXPECT_EQ(refusal(""), key + " = '" + text + "' is not a count");
     }
   }
+  for (const std::string scale : {"0", "nan", "-2", "inf"}) {
+    Metadata broken = good;
+    broken["loss_scale"] = scale, broken["clean_steps"] = "0";
+    write_safetensors(path, {}, broken);
+    EXPECT_EQ(refusal(""), "loss_scale = " + scale + ": must be from 1 to 2^64");
+  }
+  Metadata more_updates = good;
+  more_updates["updates"] = "2";
+  write_safetensors(path, {}, more_updates);
+  EXPECT_EQ(refusal(""), "updates = 2: more than its 1 steps");
+  write_safetensors(path, {}, good);  // written before there was a loss scale
+  EXPECT_EQ(read_saved_state(path, "").loss_scale, 1);
 }
 
 TEST_F(SavedStateTest, a_failed_write_keeps_the_old_state) {
