@@ -13,11 +13,13 @@ namespace stepscope {
 struct ConfigurationOptions {
   std::string matrix;  // MATRIX.toml; "": none
   std::string preset;
+  std::string hf;
   std::string source;  // --data
   std::vector<std::string> sets;  // FIELD=VALUE
 
-  [[nodiscard]] Assignments overrides() const { return overrides_of(sets, preset, source); }
-  [[nodiscard]] Matrix read(const Assignments& overrides) const;  // UsageError where neither file nor preset is given
+  [[nodiscard]] Assignments overrides() const { return overrides_of(sets, preset, source, hf); }
+  [[nodiscard]] Matrix read(
+      const Assignments& overrides) const;  // UsageError where neither file, preset nor folder is given
   [[nodiscard]] Matrix read() const { return read(overrides()); }
   [[nodiscard]] std::string as_arguments() const;  // quoted for a shell: "demo.toml --set layers=2"
 };

@@ -194,7 +194,10 @@ void step(const StepCommand& command) {
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const Machine machine = machine_of(command.threads);
   require_fit(cell, machine);
-  Session session(cell, machine, {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
+  Session session(cell, machine,
+                  {.schedule_steps = command.steps,
+                   .batch = batch ? &*batch : nullptr,
+                   .weights_follow = !command.weights.empty()});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
   print_result(command, session, measure(command, machine, session));
 }
@@ -209,7 +212,7 @@ void add_step(CLI::App& app) {
   sub.add_option("--cell", command->cell, "which cell of the matrix")->type_name("ID");
   sub.add_option("--batch", command->batch, "tokens, targets, lengths, mask; their shape goes over the file's")
       ->type_name("B.safetensors");
-  sub.add_option("--weights", command->weights, "parameters; default: initialised from the seed")
+  sub.add_option("--weights", command->weights, "parameters; default: those of --hf, else initialised from the seed")
       ->type_name("W.safetensors");
   sub.add_option("--save", command->save, "loss, logits, gradients of the last step, updated parameters")
       ->type_name("OUT.safetensors");

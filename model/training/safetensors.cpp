@@ -27,8 +27,10 @@ struct TypeName {
   DType dtype;
   std::string_view name;
 };
+// Written is the first name of a type.
 constexpr TypeName type_names[] = {{DType::fp64, "F64"}, {DType::fp32, "F32"},  {DType::bf16, "BF16"},
-                                   {DType::fp16, "F16"}, {DType::int32, "I32"}, {DType::u8, "U8"}};
+                                   {DType::fp16, "F16"}, {DType::int32, "I32"}, {DType::u8, "U8"},
+                                   {DType::u8, "BOOL"}};
 
 std::string_view format_name(DType dtype) {
   return std::find_if(std::begin(type_names), std::end(type_names), [&](const TypeName& t) { return t.dtype == dtype; })
@@ -43,14 +45,16 @@ struct Entry {
   std::uint64_t begin = 0, end = 0;
 };
 
-// On one line, whatever a file's author put into it.
-std::string on_one_line(const Json& text) { return text.dump(-1, ' ', true, Json::error_handler_t::replace); }
+// On one line, whatever a file's author put into it. A list is not written out: it may be nested deeper than any stack.
+std::string on_one_line(const Json& text) {
+  return text.is_structured() ? "[...]" : text.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
 
-class Reader {
+class HeaderReader {
  public:
-  explicit Reader(const std::filesystem::path& path) : path_(path.string()), file_(path) {}
+  explicit HeaderReader(const std::filesystem::path& path, const InputFile& file) : path_(path.string()), file_(file) {}
 
-  TensorFile read(const std::function<void(const TensorFile&)>& check) {
+  TensorFile read(std::vector<std::uint64_t>& begins) {
     const Json header = read_header();
     TensorFile result;
     std::vector<Entry> entries;
@@ -61,12 +65,9 @@ class Reader {
         entries.push_back(read_entry(name, fields));
     }
     check_offsets(entries);
-    for (const Entry& entry : entries) result.tensors.push_back(NamedTensor{entry.name, entry.dtype, entry.shape, {}});
-    if (check) check(result);
-    check_memory();
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      result.tensors[i].bytes.resize(entries[i].end - entries[i].begin);
-      file_.read(data_begin_ + entries[i].begin, result.tensors[i].bytes);
+    for (const Entry& entry : entries) {
+      result.tensors.push_back(NamedTensor{entry.name, entry.dtype, entry.shape, {}});
+      begins.push_back(data_begin_ + entry.begin);
     }
     return result;
   }
@@ -203,15 +204,8 @@ class Reader {
     if (expected != available) refuse("has " + std::to_string(available - expected) + " bytes behind its last tensor");
   }
 
-  void check_memory() const {
-    const auto memory =
-        static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    if (file_.size_bytes() > memory)
-      refuse("has " + std::to_string(file_.size_bytes()) + " bytes, this machine's memory " + std::to_string(memory));
-  }
-
   std::string path_;
-  InputFile file_;
+  const InputFile& file_;
   std::uint64_t data_begin_ = 0;
 };
 
@@ -234,14 +228,38 @@ Json described(const NamedTensor& tensor, std::uint64_t begin) {
 
 }  // namespace
 
+std::uint64_t TensorReader::file_bytes() const { return file_->size_bytes(); }
+
 const NamedTensor* TensorFile::find(std::string_view name) const {
   const auto found =
       std::find_if(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
   return found == tensors.end() ? nullptr : &*found;
 }
 
+TensorReader::TensorReader(const std::filesystem::path& path)
+    : path_(path), file_(std::make_unique<InputFile>(path)), header_(HeaderReader(path, *file_).read(begins_)) {}
+
+TensorReader::TensorReader(TensorReader&&) noexcept = default;
+TensorReader::~TensorReader() = default;
+
+std::vector<std::byte> TensorReader::bytes_of(std::size_t tensor) const {
+  const NamedTensor& described = header_.tensors[tensor];
+  std::vector<std::byte> bytes(static_cast<std::size_t>(described.shape.elements() * size_bytes(described.dtype)));
+  file_->read(begins_[tensor], bytes);
+  return bytes;
+}
+
 TensorFile read_safetensors(const std::filesystem::path& path, const std::function<void(const TensorFile&)>& check) {
-  return Reader(path).read(check);
+  const TensorReader reader(path);
+  if (check) check(reader.header());
+  const auto memory =
+      static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (reader.file_bytes() > memory)
+    throw UsageError(path.string() + ": has " + std::to_string(reader.file_bytes()) + " bytes, this machine's memory " +
+                     std::to_string(memory));
+  TensorFile file = reader.header();
+  for (std::size_t i = 0; i < file.tensors.size(); ++i) file.tensors[i].bytes = reader.bytes_of(i);
+  return file;
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
