@@ -18,6 +18,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/training/evaluation.h"
+#include "model/training/hf_export.h"
 #include "model/training/saved_state.h"
 #include "reports/format.h"
 
@@ -84,6 +85,10 @@ class TrainingRun {
     save();
     end_.step = step();
     end_.interrupted = step() < request_.steps;
+    if (!end_.interrupted && !request_.export_folder.empty()) {
+      export_hf(session_.program(), session_.executor(), request_.cell->configuration.model, request_.export_folder);
+      say_(fmt::format("exported to {}", request_.export_folder.string()));
+    }
     return end_;
   }
 

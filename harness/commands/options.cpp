@@ -11,6 +11,7 @@
 #include "model/base/error.h"
 #include "model/cpu/machine.h"
 #include "model/training/hf_config.h"
+#include "model/training/hf_export.h"
 
 namespace stepscope {
 
@@ -72,6 +73,24 @@ void add_threads_option(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "threads of the CPU machine; default: every processor")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
+}
+
+void add_export_option(CLI::App& command, std::string& target) {
+  command.add_option("--export", target, "the parameters in the end, as a folder that transformers loads")
+      ->type_name("hf:DIR");
+}
+
+std::filesystem::path export_folder_of(const std::string& target, const Configuration& configuration) {
+  if (target.empty()) return {};
+  if (!target.starts_with("hf:") || target.size() == 3)
+    throw UsageError(fmt::format("--export {}: hf:DIR is needed, a Hugging Face folder to be made", target));
+  const std::filesystem::path folder = target.substr(3);
+  try {
+    require_exportable(configuration.model, folder);
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("--export {}: {}", target, error.what()));
+  }
+  return folder;
 }
 
 CLI::Validator above_zero(const std::string& unit) {
