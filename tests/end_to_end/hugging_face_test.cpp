@@ -80,7 +80,7 @@ TEST_P(EveryArchitecture, exported_and_read_back_is_the_same_model) {
   EXPECT_THAT(config, HasSubstr(architecture));
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, EveryArchitecture,
+INSTANTIATE_TEST_SUITE_P(HuggingFace, EveryArchitecture,
                          ::testing::Combine(::testing::ValuesIn(testing::hf_architectures), ::testing::Bool()),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + (std::get<1>(info.param) ? "_tied" : "");
