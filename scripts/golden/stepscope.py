@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "build" / "dev" / "stepscope"
+PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "build" / "release" / "stepscope"
 
 
 def step(*arguments):
