@@ -10,7 +10,7 @@
 #include <set>
 
 #include "model/base/error.h"
-#include "model/base/file.h"
+#include "model/training/hf_json.h"
 
 namespace stepscope {
 
@@ -107,7 +107,7 @@ const std::vector<OnlyValue>& only_values() {
   return list;
 }
 
-// Not written out where it is a list: it may be nested deeper than any stack.
+// A list is not written out: a message is one line.
 std::string shown(const Json& value) {
   if (value.is_array()) return "[...]";
   if (value.is_object()) return "{...}";
@@ -353,22 +353,11 @@ const Architecture& architecture_of(Fields& fields) {
   fields.refuse("architectures", "a list of one is needed; " + known_architectures());
 }
 
-Json parsed(const std::string& path) {
-  Json json;
-  try {
-    json = Json::parse(read_file(path, largest_config_bytes));
-  } catch (const Json::exception&) {
-    throw UsageError(path + ": is not JSON");
-  }
-  if (!json.is_object()) throw UsageError(path + ": is not a JSON object");
-  return json;
-}
-
 }  // namespace
 
 HfConfig read_hf_config(const std::filesystem::path& folder) {
   const std::string path = (folder / "config.json").string();
-  const Json json = parsed(path);
+  const Json json = read_hf_json(path, largest_config_bytes);
   Fields fields(path, "", json);
   HfConfig config;
   const Architecture& architecture = architecture_of(fields);

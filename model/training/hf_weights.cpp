@@ -12,8 +12,8 @@
 #include <string>
 
 #include "model/base/error.h"
-#include "model/base/file.h"
 #include "model/base/half.h"
+#include "model/training/hf_json.h"
 #include "model/training/hf_names.h"
 #include "model/training/safetensors.h"
 
@@ -36,14 +36,9 @@ std::string quoted(const std::string& name) { return Json(name).dump(-1, ' ', tr
 
 // Which file each tensor is said to lie in.
 std::map<std::string, std::string> read_index(const fs::path& path) {
-  Json json;
-  try {
-    json = Json::parse(read_file(path, largest_index_bytes));
-  } catch (const Json::exception&) {
-    refuse(path, "is not JSON");
-  }
-  const auto found = json.is_object() ? json.find("weight_map") : json.end();
-  if (!json.is_object() || found == json.end() || !found->is_object() || found->empty())
+  const Json json = read_hf_json(path, largest_index_bytes);
+  const auto found = json.find("weight_map");
+  if (found == json.end() || !found->is_object() || found->empty())
     refuse(path, "has no weight_map: an object that names a file for every tensor is needed");
   std::map<std::string, std::string> files;
   for (const auto& [tensor, file] : found->items()) {

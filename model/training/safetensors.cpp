@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 static_assert(std::endian::native == std::endian::little, "the format is little-endian, and so are our bytes");
 
 constexpr std::uint64_t largest_header_bytes = 100'000'000;  // the reference implementation's limit
+constexpr int deepest_header = 4;  // the header, a tensor, its shape
 constexpr std::string_view metadata_key = "__metadata__";
 
 struct TypeName {
@@ -45,7 +46,7 @@ struct Entry {
   std::uint64_t begin = 0, end = 0;
 };
 
-// On one line, whatever a file's author put into it. A list is not written out: it may be nested deeper than any stack.
+// On one line, whatever a file's author put into it.
 std::string on_one_line(const Json& text) {
   return text.is_structured() ? "[...]" : text.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
@@ -95,14 +96,17 @@ class HeaderReader {
     return parse(text);
   }
 
-  // The parser would silently keep one of two equal names.
+  // The parser would silently keep one of two equal names, and copies what is nested as deep as it goes: deeper than any stack.
   Json parse(const std::string& text) const {
     std::set<std::string> names;
     std::optional<std::string> twice;
+    bool too_deep = false;
     const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+      const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
+      too_deep = too_deep || (begins && depth > deepest_header);
       if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second)
         twice = parsed.get<std::string>();
-      return true;
+      return !too_deep;
     };
     Json header;
     try {
@@ -110,6 +114,7 @@ class HeaderReader {
     } catch (const Json::exception&) {
       refuse("has a header that is not JSON");
     }
+    if (too_deep) refuse("has a header that is nested deeper than a header is");
     if (!header.is_object()) refuse("has a header that is not a JSON object");
     if (twice) refuse(*twice, "is there twice");
     return header;

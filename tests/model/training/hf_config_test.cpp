@@ -166,7 +166,9 @@ TEST_F(HfConfigTest, what_cannot_be_is_refused) {
   EXPECT_THAT(refusal_with("LlamaForCausalLM", "rms_norm_eps", 0), HasSubstr("rms_norm_eps = 0"));
   EXPECT_THAT(refusal_with("GPT2LMHeadModel", "n_layer", "two"), HasSubstr("n_layer = \"two\""));
   const std::string deep = std::string(300'000, '[') + std::string(300'000, ']');
-  EXPECT_THAT(refusal(R"({"architectures": ["GPT2LMHeadModel"], "model_type": )" + deep + "}"),
+  EXPECT_EQ(refusal(R"({"prefix": )" + deep + R"(, "architectures": ["GPT2LMHeadModel"]})"),
+            "is nested deeper than 32 lists");
+  EXPECT_THAT(refusal(R"({"architectures": ["GPT2LMHeadModel"], "model_type": [[1]]})"),
               HasSubstr("model_type = [...]"));
   EXPECT_THAT(refusal(std::string(2 << 20, ' ')), HasSubstr("is larger than"));
 }

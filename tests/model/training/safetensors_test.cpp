@@ -174,6 +174,8 @@ TEST_F(Safetensors, refuses_tensors_that_do_not_add_up) {
             R"(tensor "a" has dtype "F31", known are F64, F32, BF16, F16, I32 and U8)");
   EXPECT_EQ(refused("7", "[2]", "[0,8]"), R"(tensor "a" has dtype 7, known are F64, F32, BF16, F16, I32 and U8)");
   EXPECT_EQ(refused(std::string(1'000'000, '[') + std::string(1'000'000, ']'), "[2]", "[0,8]"),  // deeper than a stack
+            "has a header that is nested deeper than a header is");
+  EXPECT_EQ(refused("[[]]", "[2]", "[0,8]"),
             R"(tensor "a" has dtype [...], known are F64, F32, BF16, F16, I32 and U8)");
   EXPECT_EQ(refused(R"("F32")", "[3]", "[0,8]"), R"(tensor "a" has 8 bytes, but F32[3] needs 12)");
   EXPECT_EQ(refused(R"("F32")", "[2]", "[0,9]"), R"(tensor "a" lies at bytes 0 to 9 of 8)");
