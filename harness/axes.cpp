@@ -108,10 +108,10 @@ Choice converted(const Assignment& assignment) {
     if (found != given.end()) refuse(found->second, right);
   }
   const Field& field = field_named(*names.begin(), "");
-  const auto preset = given.find("preset");
-  const std::string where = preset != given.end() ? preset->second.where
-                            : given.empty()       ? std::string("no preset and no file")
-                                                  : given.begin()->second.where;
+  const auto base = given.contains("hf") ? given.find("hf") : given.find("preset");
+  const std::string where = base != given.end() ? base->second.where
+                            : given.empty()     ? std::string("no preset and no file")
+                                                : given.begin()->second.where;
   refuse({&field, field.get(configuration), where, field.section + "." + field.name}, right);
 }
 
@@ -244,7 +244,7 @@ std::string located(const std::string& message, const Assignments& given, const 
   if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) name = name.substr(dot + 1);
   const auto found = given.find(name);
   if (found == given.end()) {
-    for (const std::string& field : {otherwise, std::string("preset")})
+    for (const std::string& field : {otherwise, std::string("preset"), std::string("hf")})
       if (const auto there = given.find(field); there != given.end())
         return fmt::format("{}: {}", there->second.where, message);
     return message;
@@ -261,7 +261,15 @@ StepRecipe recipe_of(const Configuration& configuration) {
   return recipe;
 }
 
+void require_one_base(const Assignments& given) {
+  const auto preset = given.find("preset"), hf = given.find("hf");
+  if (preset != given.end() && hf != given.end())
+    refuse(hf->second,
+           fmt::format("not beside preset = {}: the model comes from one of the two", to_string(preset->second.value)));
+}
+
 Configuration resolve(const Assignments& given) {
+  require_one_base(given);
   Configuration configuration;
   for (const Field& field : fields()) {  // in the table's order: the preset first
     if (field.section == "techniques") field.set(configuration, field.get(configuration));

@@ -31,6 +31,7 @@ struct MeasureSettings {
 
 struct Configuration {
   std::string preset;  // "": none
+  std::string hf;  // a Hugging Face folder, "": none; never beside a preset
   ModelSettings model;
   DataSettings data;
   TrainingSettings training;
@@ -78,7 +79,10 @@ using Assignments = std::map<std::string, Assignment>;  // by the field's name
 // Checks type and range and converts (4 to 4.0, one text to a list of one) before it keeps the value, over one given before.
 void assign(Assignments& assignments, Assignment assignment);
 
-// Defaults, then the preset, then what was given; derived fields follow; every rule between fields is checked.
+// UsageError where both a preset and a folder are given: the model comes from one of the two.
+void require_one_base(const Assignments& given);
+
+// Defaults, then the preset or the folder, then what was given; derived fields follow; every rule between fields is checked.
 [[nodiscard]] Configuration resolve(const Assignments& given);
 
 // An error of a lower layer "[section.]NAME = VALUE: ..." gets the place where NAME was given; another one that of `otherwise`.

@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "harness/axes.h"
+#include "model/training/hf_config.h"
 #include "model/training/optimizer.h"
 
 namespace stepscope {
@@ -96,6 +99,31 @@ Field preset_field() {
   field.right = must_be(field.allowed);
   field.get = [](const Configuration& c) -> Choice { return c.preset; };
   field.set = apply_preset;
+  return field;
+}
+
+// What a folder does not say: trained on as the presets are, at the learning rate that transformers' Trainer has where none is given.
+void apply_hf(Configuration& configuration, const Choice& choice) {
+  constexpr std::int64_t usual_sequence = 1024;  // many models can take rows far longer than a first look needs
+  configuration.hf = std::get<std::string>(choice);
+  if (configuration.hf.empty()) return;
+  configuration.model = read_hf_config(configuration.hf).model;
+  TrainingSettings& training = configuration.training;
+  training.global_batch = 8;
+  training.sequence = std::min(configuration.model.max_sequence, usual_sequence);
+  training.schedule = "cosine";
+  training.learning_rate = 5e-5;
+  training.learning_rate_warmup = 100;
+  training.optimizer = "adamw";
+  training.beta2 = 0.95;
+  training.clip = 1;
+}
+
+Field hf_field() {
+  Field field{.section = "model", .name = "hf", .type = Type::text, .right = "a Hugging Face folder"};
+  field.help = "instead of a preset: a Hugging Face folder, config.json and weights; its dropout is left out";
+  field.get = [](const Configuration& c) -> Choice { return c.hf; };
+  field.set = apply_hf;
   return field;
 }
 
@@ -266,6 +294,7 @@ void add_measure_fields(std::vector<Field>& table) {
 std::vector<Field> make_fields() {
   std::vector<Field> table;
   table.push_back(preset_field());  // first: the others are set over it
+  table.push_back(hf_field());
   add_model_fields(table);
   add_data_and_training_fields(table);
   add_loss_scaling_fields(table);

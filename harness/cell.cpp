@@ -17,14 +17,14 @@ bool of_the_cell(const Field& field) { return field.section != "measure"; }
 
 std::string name_value(const std::string& name, const Choice& value) { return name + "-" + to_string(value); }
 
-// What the fields are where only the preset is given; every preset is resolved once.
-const Configuration& preset_alone(const std::string& preset) {
+// What the fields are where only the preset, or the folder, is given; each is resolved once.
+const Configuration& base_alone(const std::string& field, const std::string& base) {
   static std::map<std::string, Configuration> known;
-  const auto found = known.find(preset);
+  const auto found = known.find(field + base);
   if (found != known.end()) return found->second;
   Assignments given;
-  assign(given, {&field_named("preset", ""), preset, "preset", "model.preset"});
-  return known[preset] = resolve(given);
+  assign(given, {&field_named(field, ""), base, field, "model." + field});
+  return known[field + base] = resolve(given);
 }
 
 std::string technique_part(const Technique& technique, const Choice& choice) {
@@ -43,6 +43,11 @@ std::string file_name_safe(std::string text) {
 }
 
 }  // namespace
+
+std::string name_of_folder(const std::string& folder) {
+  if (folder.empty()) return "";
+  return std::filesystem::absolute(folder + "/.").lexically_normal().parent_path().filename().string();
+}
 
 bool Match::matches(const Configuration& configuration) const {
   for (const auto& [name, assignment] : values)
@@ -63,6 +68,7 @@ std::string canonical_text(const Configuration& configuration) {
     std::string value = to_string(field.get(configuration));
     if (const std::size_t path = value.find(':') + 1; field.names_path && path > 0)
       value = value.substr(0, path) + std::filesystem::path(value.substr(path)).filename().string();
+    if (field.name == "hf") value = name_of_folder(value);
     text += fmt::format("{}.{} = {}\n", field.section, field.name, value);
   }
   return text;
@@ -74,10 +80,13 @@ std::string cell_id(const Configuration& configuration) {
     const Field& field = field_named(technique.name, "");
     if (std::string part = technique_part(technique, field.get(configuration)); !part.empty()) parts.push_back(part);
   }
-  if (!configuration.preset.empty()) {
-    const Configuration& plain = preset_alone(configuration.preset);
+  if (!configuration.preset.empty() || !configuration.hf.empty()) {
+    const Configuration& plain =
+        configuration.hf.empty() ? base_alone("preset", configuration.preset) : base_alone("hf", configuration.hf);
     for (const Field& field : fields()) {
-      if (!of_the_cell(field) || field.section == "techniques" || field.names_path || field.name == "preset") continue;
+      if (!of_the_cell(field) || field.section == "techniques" || field.names_path || field.name == "preset" ||
+          field.name == "hf")
+        continue;
       if (field.get(configuration) != field.get(plain))
         parts.push_back(name_value(field.name, field.get(configuration)));
     }

@@ -26,12 +26,16 @@ struct Match {
   [[nodiscard]] std::string describe() const;  // "precision = fp32, checkpointing = every-2"
 };
 
-// One line a field, "training.clip = 0": everything that decides what a cell computes. A text's folder is left out.
+// One line a field, "training.clip = 0": everything that decides what a cell computes. The folder that a text or a
+// Hugging Face folder lies in is left out.
 [[nodiscard]] std::string canonical_text(const Configuration& configuration);
 
 // Techniques and what deviates from the preset, then 8 hexadecimal digits of the hash of canonical_text. Safe as a file name, at most
 // 80 characters.
 [[nodiscard]] std::string cell_id(const Configuration& configuration);
+
+// "models/gpt2/" is gpt2; "" is none.
+[[nodiscard]] std::string name_of_folder(const std::string& folder);
 
 // The cell that numerics are held against: the same mathematics with every technique off and nothing rounded.
 [[nodiscard]] Configuration reference_of(Configuration configuration);

@@ -53,6 +53,18 @@ std::optional<Choice> choice_of(const toml::node& node) {
   return Choice(std::move(texts));
 }
 
+// Over what was given before. A preset takes the place of a folder, and a folder that of a preset.
+void give(Assignments& given, const Assignment& assignment) {
+  if (assignment.field->name == "preset") given.erase("hf");
+  if (assignment.field->name == "hf") given.erase("preset");
+  given[assignment.field->name] = assignment;
+}
+
+void give_all(Assignments& given, const Assignments& over) {
+  require_one_base(over);
+  for (const auto& [name, assignment] : over) give(given, assignment);
+}
+
 // Reads one file; keeps its name for messages.
 class Reader {
  public:
@@ -202,9 +214,10 @@ class Reader {
     const std::vector<const toml::table*> cells = tables("cell");
     if (!cells.empty()) check_size((axes_.empty() ? 0 : products_) + std::ssize(cells), *cells.back(), "cell");
     for (const toml::table* cell : cells) {
-      Assignments given = base_;
-      read_table(*cell, "cell", "", given);
-      singles_.push_back(std::move(given));
+      Assignments own;
+      read_table(*cell, "cell", "", own);
+      singles_.push_back(base_);
+      give_all(singles_.back(), own);
     }
   }
 
@@ -212,8 +225,9 @@ class Reader {
     if (!axes_.empty() || singles_.empty()) {
       std::vector<std::size_t> at(axes_.size(), 0);
       do {
-        Assignments given = base_;
-        for (std::size_t i = 0; i < axes_.size(); ++i) given[axes_[i].field->name] = axes_[i].values[at[i]];
+        Assignments given = base_, chosen;
+        for (std::size_t i = 0; i < axes_.size(); ++i) chosen[axes_[i].field->name] = axes_[i].values[at[i]];
+        give_all(given, chosen);
         add_cell(std::move(given));
       } while (advance(at));
     }
@@ -229,7 +243,7 @@ class Reader {
   }
 
   void add_cell(Assignments given) {
-    for (const auto& [name, assignment] : overrides_) given[name] = assignment;
+    give_all(given, overrides_);
     Configuration configuration = resolve_cell(given);
     matrix_.measure = configuration.measure;
     std::string id = cell_id(configuration);
@@ -277,13 +291,15 @@ const MatrixCell& Matrix::cell(const std::string& id) const {
                                near.empty() ? "stepscope plan lists them" : "the nearest is " + near));
 }
 
-Assignments overrides_of(const std::vector<std::string>& sets, const std::string& preset, const std::string& source) {
+Assignments overrides_of(const std::vector<std::string>& sets, const std::string& preset, const std::string& source,
+                         const std::string& hf) {
   Assignments overrides;
   const auto add = [&](const std::string& name, Choice value, const std::string& option) {
     const Field& field = field_named(name, option);
     assign(overrides, {&field, std::move(value), option, field.section + "." + field.name});
   };
   if (!preset.empty()) add("preset", preset, "--preset");
+  if (!hf.empty()) add("hf", hf, "--hf");
   if (!source.empty()) add("source", source, "--data");
   for (const std::string& set : sets) {
     const std::size_t equals = set.find('=');
@@ -329,6 +345,8 @@ std::string to_toml(const Configuration& configuration) {
     Choice value = field.get(configuration);
     if (field.name == "preset" && configuration.preset.empty()) continue;
     if (!applies(field, configuration)) continue;
+    if (field.name == "hf" && configuration.hf.empty()) continue;
+    if (field.name == "hf") value = std::filesystem::absolute(configuration.hf).string();
     if (field.names_path) value = with_absolute_path(std::get<std::string>(value));
     if (!document.contains(field.section)) document.insert(field.section, toml::table{});
     toml::table& section = *document.get_as<toml::table>(field.section);

@@ -24,7 +24,7 @@ struct Matrix {
 };
 
 [[nodiscard]] Assignments overrides_of(const std::vector<std::string>& sets, const std::string& preset,
-                                       const std::string& source);
+                                       const std::string& source, const std::string& hf = "");
 
 [[nodiscard]] Matrix read_matrix(const std::string& file, const Assignments& overrides);
 [[nodiscard]] Matrix matrix_of(const Assignments& overrides);

@@ -21,9 +21,9 @@ constexpr std::size_t most_in_words = 3;
 
 std::string model_in_words(const Configuration& c) {
   const ModelSettings& m = c.model;
-  return fmt::format("{}{} layers, hidden {}, {} heads, sequence {}, vocabulary {}",
-                     c.preset.empty() ? "" : c.preset + ": ", m.layers, m.hidden, m.heads, c.training.sequence,
-                     m.vocabulary);
+  const std::string base = c.hf.empty() ? c.preset : name_of_folder(c.hf);
+  return fmt::format("{}{} layers, hidden {}, {} heads, sequence {}, vocabulary {}", base.empty() ? "" : base + ": ",
+                     m.layers, m.hidden, m.heads, c.training.sequence, m.vocabulary);
 }
 
 std::string source_in_words(const DataSettings& data) {
@@ -61,7 +61,7 @@ std::string data_hash(const Matrix& matrix) {
   std::set<std::string> seen;  // cells share files
   for (const MatrixCell& cell : matrix.cells) {
     const Configuration& c = cell.configuration;
-    if (seen.insert(fmt::format("{}\n{}\n{}", c.data.source, c.data.tokenizer, mask_file_of(c.model))).second)
+    if (seen.insert(fmt::format("{}\n{}\n{}\n{}", c.data.source, c.data.tokenizer, mask_file_of(c.model), c.hf)).second)
       hash.add(file_hashes(c));
   }
   return hexadecimal(hash.value());

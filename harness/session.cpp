@@ -10,6 +10,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
+#include "model/training/hf_weights.h"
 #include "model/training/tokenizer.h"
 
 namespace stepscope {
@@ -64,6 +65,9 @@ std::string file_hashes(const Configuration& configuration) {
   for (const std::string& file : files_of_tokenizer(configuration.data.tokenizer))
     add_file("data.tokenizer_hash", file);
   add_file("model.mask_hash", mask_file_of(configuration.model));
+  if (!configuration.hf.empty())
+    for (const std::filesystem::path& file : hf_weight_files(configuration.hf))
+      add_file(("model.hf_hash." + file.filename().string()).c_str(), file.string());
   return text;
 }
 
@@ -74,6 +78,7 @@ Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOp
   step_ = build_cell_step(cell, machine);
   executor_ = std::make_unique<CpuExecutor>(step_.program, step_.plan, machine);
   executor_->initialise(c.training.seed);
+  if (!c.hf.empty() && !options.weights_follow) load_hf_weights(step_.program, *executor_, c.hf, c.model);
   load_mask(options);
   trainer_ =
       std::make_unique<Trainer>(step_.program, *executor_, *source_, schedule_of(c.training, options.schedule_steps));

@@ -17,11 +17,12 @@ namespace stepscope {
 struct SessionOptions {
   std::int64_t schedule_steps = 1;  // where training.steps is 0
   const BatchFile* batch = nullptr;  // instead of the cell's data
+  bool weights_follow = false;  // the caller writes parameters itself: those of a Hugging Face folder are not read
 };
 
 class Session {
  public:
-  // Parameters are initialised from the seed. Throws UsageError, Unsupported, MachineError.
+  // Parameters are those of the cell's Hugging Face folder, without one initialised from the seed. Throws UsageError, Unsupported, MachineError.
   Session(const MatrixCell& cell, const Machine& machine, const SessionOptions& options);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 
 #include "harness/interrupt.h"
 #include "harness/matrix.h"
@@ -18,6 +19,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/training/evaluation.h"
+#include "model/training/hf_export.h"
 #include "model/training/saved_state.h"
 #include "reports/format.h"
 
@@ -50,6 +52,10 @@ std::string rows_up_to(const fs::path& file, std::int64_t step, const std::strin
     throw UsageError(fmt::format("{}: its first line is not {}", file.string(), header.substr(0, header.size() - 1)));
   return text.substr(0, end);
 }
+
+// A training may go on in other pieces, or with other activations kept: it has the same mathematics. Another accumulation sums in
+// another order, so numbers are the same to rounding; checkpointing changes no bit.
+const std::set<std::string> may_differ{"techniques.accumulation", "techniques.checkpointing"};
 
 // Everything that decides the numbers: the cell, the bytes of its files, and the schedule's length where it has one.
 std::string configuration_text(Configuration configuration) {
@@ -92,6 +98,10 @@ class TrainingRun {
     end_.skipped_steps = session_.executor().control().skips;
     end_.step = step();
     end_.interrupted = step() < request_.steps;
+    if (!end_.interrupted && !request_.export_folder.empty()) {
+      export_hf(session_.program(), session_.executor(), request_.cell->configuration.model, request_.export_folder);
+      say_(fmt::format("exported to {}", request_.export_folder.string()));
+    }
     return end_;
   }
 
@@ -105,21 +115,26 @@ class TrainingRun {
     lock_ = FolderLock(request_.out);
     if (fs::exists(state_file())) return resume();
     rows_ = header_;
+    write_cell();
+    remove_temporaries(request_.out);  // left by a killed process
+  }
+
+  void write_cell() const {
     const fs::path cell_file = request_.out / "cell.toml";
     if (const std::string why = what_hinders_writing(cell_file); !why.empty())
       throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), why));
     write_atomically(cell_file, to_toml(request_.cell->configuration));
-    remove_temporaries(request_.out);  // left by a killed process
   }
 
   void resume() {
-    const SavedState state = read_saved_state(state_file(), configuration_);
+    const SavedState state = read_saved_state(state_file(), configuration_, may_differ);
     if (state.step > request_.steps)
       throw UsageError(
           fmt::format("--steps {}: {} is at step {} already", request_.steps, request_.out.string(), state.step));
     restore(session_.program(), session_.executor(), state, state_file().string());
     rows_ = rows_up_to(loss_file(), state.step, header_);
     if (samples_ != nullptr) samples_->resume(state.step);
+    write_cell();
     remove_temporaries(request_.out);
     say_(fmt::format("going on from step {} of {}", state.step, request_.out.string()));
   }

@@ -26,6 +26,7 @@ struct TrainingRequest {
   std::int64_t validate_every = 0;  // steps; 0: a tenth of all
   SamplingSettings sampling;  // count 0: no samples
   std::string prompt;  // what samples go on from
+  std::filesystem::path export_folder;  // of Hugging Face, made from the last step's parameters; "": none
 };
 
 struct TrainingEnd {

@@ -5,26 +5,45 @@
 
 #include <charconv>
 #include <cmath>
+#include <set>
 
+#include "harness/printable.h"
 #include "model/base/error.h"
 #include "model/cpu/machine.h"
+#include "model/training/hf_config.h"
+#include "model/training/hf_export.h"
 
 namespace stepscope {
 
+namespace {
+
+// What folders say and is not done here, once each.
+void tell_notes(const Matrix& matrix) {
+  std::set<std::string> folders;
+  for (const MatrixCell& cell : matrix.cells)
+    if (!cell.configuration.hf.empty()) folders.insert(cell.configuration.hf);
+  for (const std::string& folder : folders)
+    for (const std::string& note : read_hf_config(folder).notes) fmt::print(stderr, "note: {}\n", one_line(note));
+}
+
+}  // namespace
+
 Matrix ConfigurationOptions::read(const Assignments& overrides) const {
-  if (!matrix.empty()) return read_matrix(matrix, overrides);
-  if (preset.empty() && sets.empty()) {
+  if (matrix.empty() && preset.empty() && hf.empty() && sets.empty()) {
     std::vector<std::string> names;
     for (const Preset& known : presets()) names.emplace_back(known.name);
-    throw UsageError(fmt::format("a MATRIX.toml or --preset is needed: {}", fmt::join(names, ", ")));
+    throw UsageError(fmt::format("a MATRIX.toml, --hf DIR or --preset is needed: {}", fmt::join(names, ", ")));
   }
-  return matrix_of(overrides);
+  Matrix read = matrix.empty() ? matrix_of(overrides) : read_matrix(matrix, overrides);
+  tell_notes(read);
+  return read;
 }
 
 std::string ConfigurationOptions::as_arguments() const {
   std::vector<std::string> parts;
   if (!matrix.empty()) parts.push_back(shell_quoted(matrix.starts_with('-') ? "./" + matrix : matrix));
   if (!preset.empty()) parts.push_back("--preset " + shell_quoted(preset));
+  if (!hf.empty()) parts.push_back("--hf " + shell_quoted(hf));
   if (!source.empty()) parts.push_back("--data " + shell_quoted(source));
   for (const std::string& set : sets) parts.push_back("--set " + shell_quoted(set));
   return fmt::format("{}", fmt::join(parts, " "));
@@ -33,6 +52,8 @@ std::string ConfigurationOptions::as_arguments() const {
 void add_configuration_options(CLI::App& command, ConfigurationOptions& options) {
   command.add_option("matrix", options.matrix, "a matrix file")->type_name("MATRIX.toml");
   command.add_option("--preset", options.preset, "what the fields start from (over the file's)")->type_name("P");
+  command.add_option("--hf", options.hf, "a Hugging Face folder: GPT-2, Llama, Qwen2, Qwen3 (over the file's preset)")
+      ->type_name("DIR");
   command.add_option("--data", options.source, "synthetic, text:PATH or tokens:FILE (over the file's)")
       ->type_name("SOURCE");
   // One value an option: a second word would be taken for the matrix file.
@@ -52,6 +73,24 @@ void add_threads_option(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "threads of the CPU machine; default: every processor")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
+}
+
+void add_export_option(CLI::App& command, std::string& target) {
+  command.add_option("--export", target, "the parameters in the end, as a folder that transformers loads")
+      ->type_name("hf:DIR");
+}
+
+std::filesystem::path export_folder_of(const std::string& target, const Configuration& configuration) {
+  if (target.empty()) return {};
+  if (!target.starts_with("hf:") || target.size() == 3)
+    throw UsageError(fmt::format("--export {}: hf:DIR is needed, a Hugging Face folder to be made", target));
+  const std::filesystem::path folder = target.substr(3);
+  try {
+    require_exportable(configuration.model, folder);
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("--export {}: {}", target, error.what()));
+  }
+  return folder;
 }
 
 CLI::Validator above_zero(const std::string& unit) {

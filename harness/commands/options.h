@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,13 @@ namespace stepscope {
 struct ConfigurationOptions {
   std::string matrix;  // MATRIX.toml; "": none
   std::string preset;
+  std::string hf;
   std::string source;  // --data
   std::vector<std::string> sets;  // FIELD=VALUE
 
-  [[nodiscard]] Assignments overrides() const { return overrides_of(sets, preset, source); }
-  [[nodiscard]] Matrix read(const Assignments& overrides) const;  // UsageError where neither file nor preset is given
+  [[nodiscard]] Assignments overrides() const { return overrides_of(sets, preset, source, hf); }
+  [[nodiscard]] Matrix read(
+      const Assignments& overrides) const;  // UsageError where neither file, preset nor folder is given
   [[nodiscard]] Matrix read() const { return read(overrides()); }
   [[nodiscard]] std::string as_arguments() const;  // quoted for a shell: "demo.toml --set layers=2"
 };
@@ -26,6 +29,11 @@ void add_configuration_options(CLI::App& command, ConfigurationOptions& options)
 void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor; 0 threads: as many as it has
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
+
+// --export hf:DIR, of `step` and `train`.
+void add_export_option(CLI::App& command, std::string& target);
+// DIR, "" where the option is not given. Before the work whose result would be lost: UsageError where it cannot be exported.
+[[nodiscard]] std::filesystem::path export_folder_of(const std::string& target, const Configuration& configuration);
 
 [[nodiscard]] CLI::Validator above_zero(const std::string& unit);  // "seconds": a finite number of them
 [[nodiscard]] std::int64_t parse_bytes(const std::string& text,

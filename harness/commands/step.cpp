@@ -15,6 +15,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/execution/read_floats.h"
+#include "model/training/hf_export.h"
 #include "model/training/logits_reader.h"
 #include "profiles/cpu_spans.h"
 #include "profiles/perfetto.h"
@@ -27,7 +28,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save, trace;
+  std::string cell, batch, weights, save, trace, export_to;
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -187,11 +188,18 @@ void step(const StepCommand& command) {
   std::optional<BatchFile> batch;
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
+  const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
   const Machine machine = machine_of(command.threads);
   require_fit(cell, machine);
-  Session session(cell, machine, {.schedule_steps = command.steps, .batch = batch ? &*batch : nullptr});
+  Session session(cell, machine,
+                  {.schedule_steps = command.steps,
+                   .batch = batch ? &*batch : nullptr,
+                   .weights_follow = !command.weights.empty()});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
-  print_result(command, session, measure(command, machine, session));
+  const Measured measured = measure(command, machine, session);
+  if (!export_folder.empty())
+    export_hf(session.program(), session.executor(), session.configuration().model, export_folder);
+  print_result(command, session, measured);
 }
 
 }  // namespace
@@ -204,10 +212,11 @@ void add_step(CLI::App& app) {
   sub.add_option("--cell", command->cell, "which cell of the matrix")->type_name("ID");
   sub.add_option("--batch", command->batch, "tokens, targets, lengths, mask; their shape goes over the file's")
       ->type_name("B.safetensors");
-  sub.add_option("--weights", command->weights, "parameters; default: initialised from the seed")
+  sub.add_option("--weights", command->weights, "parameters; default: those of --hf, else initialised from the seed")
       ->type_name("W.safetensors");
   sub.add_option("--save", command->save, "loss, logits, gradients of the last step, updated parameters")
       ->type_name("OUT.safetensors");
+  add_export_option(sub, command->export_to);
   sub.add_option("--trace", command->trace, "the last step, for ui.perfetto.dev and chrome://tracing")
       ->type_name("FILE.json.gz");
   sub.add_option("--steps", command->steps, "how many")

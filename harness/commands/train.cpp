@@ -17,7 +17,7 @@ namespace {
 
 struct TrainCommand {
   ConfigurationOptions configuration;
-  std::string cell, out, prompt;
+  std::string cell, out, prompt, export_to;
   std::int64_t steps = 0, save_every = 0, validate_every = 0;
   SamplingSettings sampling;
   int threads = 0;
@@ -51,7 +51,8 @@ void run_train(const TrainCommand& command) {
                                 .save_every = command.save_every,
                                 .validate_every = command.validate_every,
                                 .sampling = command.sampling,
-                                .prompt = command.prompt};
+                                .prompt = command.prompt,
+                                .export_folder = export_folder_of(command.export_to, cell.configuration)};
   const TrainingEnd end = train(request, [&](const std::string& line) {
     fmt::print(command.json ? stderr : stdout, "{}\n", line);
     std::fflush(command.json ? stderr : stdout);
@@ -107,6 +108,7 @@ void add_train(CLI::App& app) {
   sub.add_option("--validate-every", command->validate_every, "steps between validations; default: a tenth of all")
       ->type_name("N")
       ->check(above_zero("steps"));
+  add_export_option(sub, command->export_to);
   add_sampling_options(sub, *command);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);

@@ -21,14 +21,17 @@ using Json = nlohmann::ordered_json;
 static_assert(std::endian::native == std::endian::little, "the format is little-endian, and so are our bytes");
 
 constexpr std::uint64_t largest_header_bytes = 100'000'000;  // the reference implementation's limit
+constexpr int deepest_header = 4;  // the header, a tensor, its shape
 constexpr std::string_view metadata_key = "__metadata__";
 
 struct TypeName {
   DType dtype;
   std::string_view name;
 };
+// Written is the first name of a type.
 constexpr TypeName type_names[] = {{DType::fp64, "F64"}, {DType::fp32, "F32"},  {DType::bf16, "BF16"},
-                                   {DType::fp16, "F16"}, {DType::int32, "I32"}, {DType::u8, "U8"}};
+                                   {DType::fp16, "F16"}, {DType::int32, "I32"}, {DType::u8, "U8"},
+                                   {DType::u8, "BOOL"}};
 
 std::string_view format_name(DType dtype) {
   return std::find_if(std::begin(type_names), std::end(type_names), [&](const TypeName& t) { return t.dtype == dtype; })
@@ -44,13 +47,15 @@ struct Entry {
 };
 
 // On one line, whatever a file's author put into it.
-std::string on_one_line(const Json& text) { return text.dump(-1, ' ', true, Json::error_handler_t::replace); }
+std::string on_one_line(const Json& text) {
+  return text.is_structured() ? "[...]" : text.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
 
-class Reader {
+class HeaderReader {
  public:
-  explicit Reader(const std::filesystem::path& path) : path_(path.string()), file_(path) {}
+  explicit HeaderReader(const std::filesystem::path& path, const InputFile& file) : path_(path.string()), file_(file) {}
 
-  TensorFile read(const std::function<void(const TensorFile&)>& check) {
+  TensorFile read(std::vector<std::uint64_t>& begins) {
     const Json header = read_header();
     TensorFile result;
     std::vector<Entry> entries;
@@ -61,12 +66,9 @@ class Reader {
         entries.push_back(read_entry(name, fields));
     }
     check_offsets(entries);
-    for (const Entry& entry : entries) result.tensors.push_back(NamedTensor{entry.name, entry.dtype, entry.shape, {}});
-    if (check) check(result);
-    check_memory();
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      result.tensors[i].bytes.resize(entries[i].end - entries[i].begin);
-      file_.read(data_begin_ + entries[i].begin, result.tensors[i].bytes);
+    for (const Entry& entry : entries) {
+      result.tensors.push_back(NamedTensor{entry.name, entry.dtype, entry.shape, {}});
+      begins.push_back(data_begin_ + entry.begin);
     }
     return result;
   }
@@ -94,14 +96,17 @@ class Reader {
     return parse(text);
   }
 
-  // The parser would silently keep one of two equal names.
+  // The parser would silently keep one of two equal names, and copies what is nested as deep as it goes: deeper than any stack.
   Json parse(const std::string& text) const {
     std::set<std::string> names;
     std::optional<std::string> twice;
+    bool too_deep = false;
     const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+      const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
+      too_deep = too_deep || (begins && depth > deepest_header);
       if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second)
         twice = parsed.get<std::string>();
-      return true;
+      return !too_deep;
     };
     Json header;
     try {
@@ -109,6 +114,7 @@ class Reader {
     } catch (const Json::exception&) {
       refuse("has a header that is not JSON");
     }
+    if (too_deep) refuse("has a header that is nested deeper than a header is");
     if (!header.is_object()) refuse("has a header that is not a JSON object");
     if (twice) refuse(*twice, "is there twice");
     return header;
@@ -203,15 +209,8 @@ class Reader {
     if (expected != available) refuse("has " + std::to_string(available - expected) + " bytes behind its last tensor");
   }
 
-  void check_memory() const {
-    const auto memory =
-        static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    if (file_.size_bytes() > memory)
-      refuse("has " + std::to_string(file_.size_bytes()) + " bytes, this machine's memory " + std::to_string(memory));
-  }
-
   std::string path_;
-  InputFile file_;
+  const InputFile& file_;
   std::uint64_t data_begin_ = 0;
 };
 
@@ -234,14 +233,38 @@ Json described(const NamedTensor& tensor, std::uint64_t begin) {
 
 }  // namespace
 
+std::uint64_t TensorReader::file_bytes() const { return file_->size_bytes(); }
+
 const NamedTensor* TensorFile::find(std::string_view name) const {
   const auto found =
       std::find_if(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
   return found == tensors.end() ? nullptr : &*found;
 }
 
+TensorReader::TensorReader(const std::filesystem::path& path)
+    : path_(path), file_(std::make_unique<InputFile>(path)), header_(HeaderReader(path, *file_).read(begins_)) {}
+
+TensorReader::TensorReader(TensorReader&&) noexcept = default;
+TensorReader::~TensorReader() = default;
+
+std::vector<std::byte> TensorReader::bytes_of(std::size_t tensor) const {
+  const NamedTensor& described = header_.tensors[tensor];
+  std::vector<std::byte> bytes(static_cast<std::size_t>(described.shape.elements() * size_bytes(described.dtype)));
+  file_->read(begins_[tensor], bytes);
+  return bytes;
+}
+
 TensorFile read_safetensors(const std::filesystem::path& path, const std::function<void(const TensorFile&)>& check) {
-  return Reader(path).read(check);
+  const TensorReader reader(path);
+  if (check) check(reader.header());
+  const auto memory =
+      static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (reader.file_bytes() > memory)
+    throw UsageError(path.string() + ": has " + std::to_string(reader.file_bytes()) + " bytes, this machine's memory " +
+                     std::to_string(memory));
+  TensorFile file = reader.header();
+  for (std::size_t i = 0; i < file.tensors.size(); ++i) file.tensors[i].bytes = reader.bytes_of(i);
+  return file;
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

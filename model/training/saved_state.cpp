@@ -44,8 +44,10 @@ std::map<std::string_view, std::string_view> lines_by_key(std::string_view confi
 }
 
 // The first key, in alphabetical order, that one lacks or that has two values.
-std::optional<std::string> difference(std::string_view saved_text, std::string_view wanted_text) {
-  const auto saved = lines_by_key(saved_text), wanted = lines_by_key(wanted_text);
+std::optional<std::string> difference(std::string_view saved_text, std::string_view wanted_text,
+                                      const std::set<std::string>& may_differ) {
+  auto saved = lines_by_key(saved_text), wanted = lines_by_key(wanted_text);
+  for (const std::string& key : may_differ) saved.erase(key), wanted.erase(key);
   for (const auto& [key, value] : saved) {
     const auto other = wanted.find(key);
     if (other == wanted.end()) return fmt::format("{} is {} there and not set here", key, value);
@@ -69,13 +71,14 @@ void write_saved_state(const std::filesystem::path& path, const SavedState& stat
                      {"configuration", state.configuration}});
 }
 
-SavedState read_saved_state(const std::filesystem::path& path, const std::string& configuration) {
+SavedState read_saved_state(const std::filesystem::path& path, const std::string& configuration,
+                            const std::set<std::string>& may_differ) {
   TensorFile file = read_safetensors(path);
   if (const std::string found = value_of(path, file.metadata, "schema"); found != schema)
     throw UsageError(fmt::format("{}: has the schema '{}', this program reads '{}'", path.string(), found, schema));
   SavedState state;
   state.configuration = value_of(path, file.metadata, "configuration");
-  if (const auto differs = difference(state.configuration, configuration))
+  if (const auto differs = difference(state.configuration, configuration, may_differ))
     throw UsageError(fmt::format("{}: belongs to another configuration: {}", path.string(), *differs));
   state.step = number_of<std::int64_t>(path, file.metadata, "step");
   state.updates = number_of<std::int64_t>(path, file.metadata, "updates");

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct SavedState {
 };
 
 void write_saved_state(const std::filesystem::path& path, const SavedState& state);
-[[nodiscard]] SavedState read_saved_state(const std::filesystem::path& path, const std::string& configuration);
+// `may_differ`: keys whose values may be others than when the file was written.
+[[nodiscard]] SavedState read_saved_state(const std::filesystem::path& path, const std::string& configuration,
+                                          const std::set<std::string>& may_differ = {});
 
 }  // namespace stepscope

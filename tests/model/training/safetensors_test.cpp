@@ -104,6 +104,21 @@ TEST_F(Safetensors, reads_any_order_and_spacing) {
   EXPECT_EQ(file.tensors[0].name, "a");
 }
 
+TEST_F(Safetensors, reads_truth_values_as_bytes_and_one_tensor_at_a_time) {
+  write_header(
+      R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[],"data_offsets":[3,4]}})",
+      4);
+  EXPECT_EQ(read_safetensors(path).find("a")->dtype, DType::u8);
+  write_safetensors(path, one_of_each());
+  const TensorReader reader(path);
+  ASSERT_EQ(reader.header().tensors.size(), one_of_each().size());
+  for (std::size_t i = one_of_each().size(); i-- > 0;) {
+    NamedTensor tensor = reader.header().tensors[i];
+    tensor.bytes = reader.bytes_of(i);
+    EXPECT_EQ(tensor, *read_safetensors(path).find(tensor.name));
+  }
+}
+
 TEST_F(Safetensors, refuses_files_that_end_early) {
   write_plainly("abc");
   EXPECT_EQ(refusal(), "is no safetensors file: 3 bytes, the header's length alone needs 8");
@@ -158,6 +173,10 @@ TEST_F(Safetensors, refuses_tensors_that_do_not_add_up) {
   EXPECT_EQ(refused(R"("F31")", "[2]", "[0,8]"),
             R"(tensor "a" has dtype "F31", known are F64, F32, BF16, F16, I32 and U8)");
   EXPECT_EQ(refused("7", "[2]", "[0,8]"), R"(tensor "a" has dtype 7, known are F64, F32, BF16, F16, I32 and U8)");
+  EXPECT_EQ(refused(std::string(1'000'000, '[') + std::string(1'000'000, ']'), "[2]", "[0,8]"),  // deeper than a stack
+            "has a header that is nested deeper than a header is");
+  EXPECT_EQ(refused("[[]]", "[2]", "[0,8]"),
+            R"(tensor "a" has dtype [...], known are F64, F32, BF16, F16, I32 and U8)");
   EXPECT_EQ(refused(R"("F32")", "[3]", "[0,8]"), R"(tensor "a" has 8 bytes, but F32[3] needs 12)");
   EXPECT_EQ(refused(R"("F32")", "[2]", "[0,9]"), R"(tensor "a" lies at bytes 0 to 9 of 8)");
   EXPECT_EQ(refused(R"("F32")", "[2]", "[8,0]"), R"(tensor "a" lies at bytes 8 to 0 of 8)");

@@ -52,6 +52,15 @@ TEST_F(SavedStateTest, reads_what_it_wrote) {
   EXPECT_EQ(read.clean_steps, 17);
 }
 
+TEST_F(SavedStateTest, lets_differ_what_may) {
+  SavedState state = example();
+  state.configuration = "a = 1\nb = 2\n";
+  write_saved_state(path, state);
+  EXPECT_THROW((void)read_saved_state(path, "a = 1\nb = 3\n", {"a"}), UsageError);
+  EXPECT_EQ(read_saved_state(path, "a = 1\nb = 3\n", {"b"}).configuration, state.configuration);
+  EXPECT_EQ(read_saved_state(path, "a = 1\n", {"b"}).step, state.step);
+}
+
 TEST_F(SavedStateTest, refuses_another_configuration_by_its_key) {
   write_saved_state(path, example());
   EXPECT_EQ(refusal("model.layers = 4\ntraining.seed = 1\n"),

@@ -1,0 +1,14 @@
+// A JSON file of a Hugging Face folder, read so that nothing in it can exhaust the stack: the parser copies values as deep as they are nested.
+//     const nlohmann::ordered_json config = read_hf_json(folder / "config.json", 1 << 20);
+// UsageError that names the file: not there, larger than `most_bytes`, no JSON, no object, nested deeper than any such file is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace stepscope {
+
+[[nodiscard]] nlohmann::ordered_json read_hf_json(const std::filesystem::path& path, std::uint64_t most_bytes);
+
+}  // namespace stepscope
