@@ -20,6 +20,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
+#include "model/base/json.h"
 #include "model/program/print.h"
 #include "reports/cell.h"
 #include "reports/recommendation.h"
@@ -170,7 +171,8 @@ void Coordinator::open_run() {
 
 // Times of another program, processor or matrix do not belong into one report.
 void Coordinator::resume_run(const fs::path& environment_file) {
-  const auto there = nlohmann::ordered_json::parse(read_file(environment_file), nullptr, false);
+  const nlohmann::ordered_json there =
+      parse_json<nlohmann::ordered_json>(read_file(environment_file)).json.value_or(nullptr);
   require_same_run(there, environment_, environment_file);
   if (there.contains("time")) environment_["time"] = there["time"];
   progress_.say(fmt::format("resuming {}", request_.out.string()));

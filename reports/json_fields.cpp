@@ -1,17 +1,16 @@
 #include "reports/json_fields.h"
 
 #include "model/base/file.h"
+#include "model/base/json.h"
 
 namespace stepscope {
 
 nlohmann::ordered_json parse_json_file(const std::string& file) {
-  const std::string text = read_file(file);
-  try {
-    return nlohmann::ordered_json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw UsageError(fmt::format("{}: not JSON: byte {}; a file of a run is written whole, so it was changed or cut",
-                                 file, error.byte));
-  }
+  Parsed<nlohmann::ordered_json> parsed = parse_json<nlohmann::ordered_json>(read_file(file));
+  if (!parsed.json)
+    throw UsageError(
+        fmt::format("{}: {}; a file of a run is written whole, so it was changed or cut", file, parsed.why));
+  return *std::move(parsed.json);
 }
 
 void require_schema(const nlohmann::ordered_json& json, std::string_view expected, const std::string& file) {

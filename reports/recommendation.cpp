@@ -135,6 +135,28 @@ void note_smaller_equal(const MeasuredRun& run, const Names& names, Answer& answ
                                      memory_clause(smallest->record, answer.best->record)));
 }
 
+// Cells whose times the visits cannot tell from the best's: between them memory decides, not speed.
+void note_not_told_apart(const MeasuredRun& run, const Names& names, Answer& answer) {
+  std::vector<std::pair<double, std::string>> rivals;
+  for (const Cell& cell : run.cells) {
+    if (&cell == answer.best || !has_time(cell.record) || !interchangeable(cell.record, answer.best->record)) continue;
+    const std::optional<Interval> ratio = time_ratio(cell, *answer.best);
+    if (!ratio || !ratio->low || *ratio->low > 1 || *ratio->high < 1) continue;
+    rivals.emplace_back(ratio->middle,
+                        fmt::format("{} at {} with {}", names.label(cell.record), format_ratio(inverse(*ratio)),
+                                    memory_clause(cell.record, answer.best->record)));
+  }
+  if (rivals.empty()) return;
+  std::sort(rivals.begin(), rivals.end());
+  constexpr std::size_t most = 3;
+  std::vector<std::string> named;
+  for (std::size_t i = 0; i < std::min(most, rivals.size()); ++i) named.push_back(rivals[i].second);
+  answer.notes.push_back(
+      fmt::format("The speed of {} is not told apart from that of {} other{}: {}{}.", names.label(answer.best->record),
+                  rivals.size() == 1 ? "one" : std::to_string(rivals.size()), rivals.size() == 1 ? "" : "s",
+                  fmt::format("{}", fmt::join(named, "; ")), rivals.size() > most ? "; and more" : ""));
+}
+
 void note_least_memory(const Names& names, Answer& answer) {
   if (answer.frontier.size() < 2) return;
   const Cell& smallest = *answer.frontier.front();
@@ -248,6 +270,7 @@ Answer answer_of(const MeasuredRun& run, const Names& names) {
   note_disturbance(run, answer);
   note_other_steps(run, names, answer);
   if (answer.best != nullptr) note_smaller_equal(run, names, answer);
+  if (answer.best != nullptr) note_not_told_apart(run, names, answer);
   note_least_memory(names, answer);
   note_limits(run, answer);
   return answer;

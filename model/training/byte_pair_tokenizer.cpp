@@ -12,6 +12,7 @@
 
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/base/json.h"
 
 namespace stepscope {
 
@@ -130,7 +131,7 @@ BytePairTokenizer::BytePairTokenizer(const BytePairFiles& files)
 BytePairTokenizer::~BytePairTokenizer() = default;
 
 void BytePairTokenizer::read_vocabulary(const std::string& path) {
-  const nlohmann::json numbers = nlohmann::json::parse(read_file(path), nullptr, false);
+  const nlohmann::json numbers = parse_json<nlohmann::json>(read_file(path)).json.value_or(nullptr);
   if (!numbers.is_object() || numbers.empty())
     throw UsageError(path + ": must be a JSON object that gives each token its number");
   const auto count = static_cast<std::int64_t>(numbers.size());

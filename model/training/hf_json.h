@@ -1,4 +1,4 @@
-// A JSON file of a Hugging Face folder, read so that nothing in it can exhaust the stack: the parser copies values as deep as they are nested.
+// A JSON file of a Hugging Face folder, whole and not nested deeper than any such file is.
 //     const nlohmann::ordered_json config = read_hf_json(folder / "config.json", 1 << 20);
 // UsageError that names the file: not there, larger than `most_bytes`, no JSON, no object, nested deeper than any such file is.
 #pragma once

@@ -221,6 +221,9 @@ TEST_F(BadInput, a_run_of_another_version) {
   std::ofstream(folder / "old" / "environment.json") << "{\"schema\": \"stepscope.environment/0\"}";
   EXPECT_THAT(refused({"run", "--preset", "tiny", "--out", (folder / "old").string()}),
               AllOf(HasSubstr("environment.json"), HasSubstr("schema")));
+  std::ofstream(folder / "old" / "environment.json") << std::string(300'000, '[');  // as deep as no stack is
+  EXPECT_THAT(refused({"run", "--preset", "tiny", "--out", (folder / "old").string()}),
+              AllOf(HasSubstr("environment.json"), HasSubstr("schema")));
 }
 
 // Weights of the tiny model as the program itself saves them, then made wrong.

@@ -120,6 +120,17 @@ TEST(Recommendation, a_gain_within_the_noise_is_told_from_noise_that_hides_every
   EXPECT_THAT(answered(smaller({20, 51, 70})).sentence, HasSubstr("No answer yet"));
 }
 
+// 50 / 51 of the best in the middle, from below it to above it; the third is slower in every round.
+TEST(Recommendation, a_rival_whose_time_is_not_told_apart_is_named_with_its_memory) {
+  const MeasuredRun run =
+      run_of({cell("fp32", "none", 1, {100, 102, 98}, 10 * gb), cell("bf16", "none", 4, {50, 51, 49}, 6 * gb),
+              cell("bf16", "none", 1, {49, 53, 51}, 9 * gb), cell("bf16", "Block", 4, {70, 72, 69}, 5 * gb)});
+  EXPECT_THAT(answered(run).notes, ::testing::Contains(::testing::AllOf(
+                                       HasSubstr("The speed of bf16 none ×4 is not told apart from that of one other: "
+                                                 "bf16 none ×1 at 0.98× ("),
+                                       HasSubstr("with 50 % more memory"), Not(HasSubstr("Block")))));
+}
+
 TEST(Recommendation, another_model_is_no_alternative) {
   // Two models: the smaller one is ten times as fast, which is no reason to take it.
   std::vector<Cell> cells{cell("fp32", "none", 1, {100, 101}, 10 * gb), cell("bf16", "none", 1, {50, 50.5}, 6 * gb),
