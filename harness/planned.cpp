@@ -60,21 +60,36 @@ std::int64_t limit_of(const Machine& machine, const PlanOptions& options) {
   return options.card == nullptr ? machine.memory_bytes : options.card->memory_bytes - options.card->context_bytes;
 }
 
-}  // namespace
-
-Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
-  const Configuration& c = cell.configuration;
+// What `make` makes of the shape of the cell's mask; its UsageErrors get the place where the field was given.
+template <class Make>
+auto told_where_given(const MatrixCell& cell, const Make& make) {
   Shape mask;
   try {
-    if (const std::string file = mask_file_of(c.model); !file.empty()) mask = read_mask_file(file).shape;
+    if (const std::string file = mask_file_of(cell.configuration.model); !file.empty())
+      mask = read_mask_file(file).shape;
   } catch (const UsageError& error) {
     throw UsageError(cell.given ? located(error.what(), *cell.given, "mask") : error.what());
   }
   try {
-    return build_step(c.model, c.training, recipe_of(c), machine, mask);
+    return make(mask);
   } catch (const UsageError& error) {
     throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
   }
+}
+
+}  // namespace
+
+Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
+  const Configuration& c = cell.configuration;
+  return told_where_given(
+      cell, [&](const Shape& mask) { return build_step(c.model, c.training, recipe_of(c), machine, mask); });
+}
+
+Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card) {
+  const Configuration& c = cell.configuration;
+  return told_where_given(cell, [&](const Shape& mask) {
+    return checkpointing_prices(c.model, c.training, recipe_of(c), machine, mask, card);
+  });
 }
 
 PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options) {

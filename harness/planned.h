@@ -8,6 +8,7 @@
 
 #include "harness/cell.h"
 #include "model/program/cost.h"
+#include "model/training/prices.h"
 #include "model/training/step_program.h"
 #include "reports/record.h"
 #include "reports/visit.h"
@@ -24,6 +25,9 @@ struct PlanOptions {
 
 // Throws UsageError, told where the field was given; Unsupported where the machine cannot.
 [[nodiscard]] Step build_cell_step(const MatrixCell& cell, const Machine& machine);
+
+// Of a cell with its checkpointing set aside. Throws as build_cell_step does.
+[[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card);
 
 struct PlannedCell {
   Step step;

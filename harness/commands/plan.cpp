@@ -4,12 +4,15 @@
 #include <memory>
 #include <optional>
 
+#include "harness/calibrate.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/commands/prices.h"
 #include "harness/planned.h"
 #include "model/base/error.h"
 #include "model/program/print.h"
 #include "profiles/cards.h"
+#include "reports/calibration.h"
 #include "reports/format.h"
 
 namespace stepscope {
@@ -19,7 +22,7 @@ namespace {
 struct PlanCommand {
   ConfigurationOptions configuration;
   std::string cell, budget, card, trace;
-  bool json = false, dump = false;
+  bool json = false, dump = false, prices = false;
   int threads = 0;
 };
 
@@ -52,6 +55,28 @@ void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
              launched * 1e-9, 100 * share, time, fits(planned, margin));
 }
 
+// The ceilings whose times prices are in: the card's, else this machine's own.
+Card ceilings_for_prices(const std::optional<Card>& card, const Machine& machine) {
+  if (card) return *card;
+  const KeptCalibration kept = kept_calibration(machine);
+  if (!kept.calibration)
+    throw UsageError(
+        fmt::format("--prices: times are needed: name a card with --card, or measure this machine with stepscope "
+                    "devices --calibrate ({})",
+                    kept.note));
+  return card_of(*kept.calibration);
+}
+
+void price(const std::vector<MatrixCell>& cells, const Machine& machine, const Card& card, bool json) {
+  for (const MatrixCell& cell : cells) {
+    const Prices prices = prices_of_cell(cell, machine, card);
+    if (json)
+      print_prices_json(cell.id, prices);
+    else
+      print_prices(cell.id, card.name, prices);
+  }
+}
+
 void plan(const PlanCommand& command) {
   std::optional<Card> card;
   if (!command.card.empty()) card = find_card(command.card).card;
@@ -72,6 +97,7 @@ void plan(const PlanCommand& command) {
   if (!command.trace.empty() && cells.size() > 1)
     throw UsageError(
         fmt::format("--trace {}: one file for {} cells; --cell ID chooses one", command.trace, cells.size()));
+  if (command.prices) return price(cells, machine, ceilings_for_prices(card, machine), command.json);
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
   for (const MatrixCell& cell : cells) {
@@ -107,6 +133,8 @@ void add_plan(CLI::App& app) {
   sub.add_option("--trace", command->trace,
                  "the step as the card would at best run it, for ui.perfetto.dev; needs --card")
       ->type_name("FILE.json.gz");
+  sub.add_flag("--prices", command->prices,
+               "what each activation and each checkpointing target frees and costs, the cheapest first");
   sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
   add_json_option(sub, command->json);
   add_threads_option(sub, command->threads);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "model/base/error.h"
 #include "model/layers/transformer.h"
 #include "model/operations/gradient_norm/gradient_norm.h"
@@ -56,14 +58,16 @@ void append_whole_update(Program& program, const TrainingSettings& training, boo
   append_update(program, training);
 }
 
-// Forward, backward and update; lowered, not yet planned.
-Program whole_step(const Program& forward, const KeepSet& keep, const TrainingSettings& training,
-                   const StepRecipe& recipe, const Machine& machine) {
-  Program program = differentiate(forward, keep, recipe.gradient);
-  program.tf32 = recipe.tf32;
-  append_whole_update(program, training, recipe.scales_loss);
-  lower(program, machine);
-  return program;
+Program forward_of(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
+                   const Machine& machine, const Shape& custom_mask_shape) {
+  if (training.global_batch < 1 || training.global_batch % recipe.micro_steps != 0)
+    throw UsageError(fmt::format("training.global_batch = {}: must be a multiple of accumulation = {}",
+                                 training.global_batch, recipe.micro_steps));
+  if (recipe.tf32 && !machine.tf32)
+    throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
+  const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;
+  return build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps), model,
+                           custom_mask_shape);
 }
 
 }  // namespace
@@ -80,23 +84,36 @@ Builder builder_of(const StepRecipe& recipe, std::int64_t rows, std::int64_t seq
   return builder;
 }
 
+StepPlanner::StepPlanner(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
+                         const Machine& machine, const Shape& custom_mask_shape)
+    : training_(training),
+      recipe_(std::move(recipe)),
+      machine_(machine),
+      forward_(forward_of(model, training, recipe_, machine, custom_mask_shape)) {}
+
+Program StepPlanner::lowered(const KeepSet& keep) const {
+  Program program = differentiate(forward_, keep, recipe_.gradient);
+  program.tf32 = recipe_.tf32;
+  append_whole_update(program, training_, recipe_.scales_loss);
+  lower(program, machine_);
+  return program;
+}
+
+Step StepPlanner::planned(const KeepSet& keep) const {
+  Step step{lowered(keep), {}};
+  step.plan = plan_memory(step.program);
+  return step;
+}
+
 Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                 const Machine& machine, const Shape& custom_mask_shape) {
-  if (training.global_batch < 1 || training.global_batch % recipe.micro_steps != 0)
-    throw UsageError(fmt::format("training.global_batch = {}: must be a multiple of accumulation = {}",
-                                 training.global_batch, recipe.micro_steps));
-  if (recipe.tf32 && !machine.tf32)
-    throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
-  const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;
-  const Program forward = build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps),
-                                            model, custom_mask_shape);
-
-  const KeepSet everything = keepable(forward), keep = recipe.keep(forward);
-  Step step{whole_step(forward, keep, training, recipe, machine), {}};
+  const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
+  const KeepSet everything = keepable(planner.forward()), keep = recipe.keep(planner.forward());
+  Step step{planner.lowered(keep), {}};
   if (keep == everything) {
     verify(step.program);
   } else {
-    const StateHistories histories = state_histories(whole_step(forward, everything, training, recipe, machine));
+    const StateHistories histories = state_histories(planner.lowered(everything));
     verify(step.program, &histories);
   }
   step.plan = plan_memory(step.program);

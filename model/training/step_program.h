@@ -23,6 +23,23 @@ struct Step {
 [[nodiscard]] Builder builder_of(const StepRecipe& recipe, std::int64_t rows, std::int64_t sequence,
                                  std::int64_t micro_steps);
 
+// Steps of one forward pass with different keep-sets, planned and not verified: for those who try many. Settings must be resolved; a
+// constructor's throws are build_step's.
+class StepPlanner {
+ public:
+  StepPlanner(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe, const Machine& machine,
+              const Shape& custom_mask_shape = {});
+  [[nodiscard]] const Program& forward() const { return forward_; }
+  [[nodiscard]] Program lowered(const KeepSet& keep) const;  // forward, backward and update, not planned
+  [[nodiscard]] Step planned(const KeepSet& keep) const;
+
+ private:
+  TrainingSettings training_;
+  StepRecipe recipe_;
+  Machine machine_;
+  Program forward_;
+};
+
 // Settings must be resolved. Throws UsageError where they do not fit each other: sequence above max_sequence, a
 // global_batch that micro_steps do not divide (a remainder is refused, never dropped). Throws Unsupported for tf32 where the
 // machine has none.

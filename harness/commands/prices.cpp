@@ -1,0 +1,44 @@
+#include "harness/commands/prices.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "reports/format.h"
+
+namespace stepscope {
+
+void print_prices(const std::string& cell, const std::string& times_of, const Prices& prices) {
+  fmt::print("{}, times of {}: keeping everything takes an arena of {} and {} a step\n", cell, times_of,
+             format_bytes(static_cast<double>(prices.arena_bytes)), format_time(prices.step_ns));
+  std::size_t width = 14;
+  for (const Price& row : prices.rows) width = std::max(width, row.target.size());
+  fmt::print("{:<{}} {:>11} {:>11} {:>10} {:>9}  {}\n", "do not keep", width, "values", "arena falls", "adds", "ms/GiB",
+             "no better than");
+  for (const Price& row : prices.rows) {
+    const double price = row.ns_per_gib();
+    fmt::print("{:<{}} {:>11} {:>11} {:>10} {:>9}  {}\n", row.target, width,
+               format_bytes(static_cast<double>(row.value_bytes)), format_bytes(static_cast<double>(row.freed_bytes)),
+               format_time(row.added_ns), std::isinf(price) ? "infinite" : fmt::format("{:.3g}", price * 1e-6),
+               row.dominated_by);
+  }
+}
+
+void print_prices_json(const std::string& cell, const Prices& prices) {
+  for (const Price& row : prices.rows) {
+    nlohmann::ordered_json line{{"id", cell},
+                                {"target", row.target},
+                                {"value_bytes", row.value_bytes},
+                                {"freed_bytes", row.freed_bytes},
+                                {"added_ns", row.added_ns},
+                                {"ns_per_gib", nullptr},
+                                {"dominated_by", nullptr}};
+    if (std::isfinite(row.ns_per_gib())) line["ns_per_gib"] = row.ns_per_gib();
+    if (!row.dominated_by.empty()) line["dominated_by"] = row.dominated_by;
+    fmt::print("{}\n", line.dump());
+  }
+}
+
+}  // namespace stepscope
