@@ -1,0 +1,90 @@
+// Prices of what is not kept: each is what planning again without exactly those values gives.
+#include "model/training/prices.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace stepscope {
+namespace {
+
+Card some_card() {
+  return {.name = "some card", .fp32_flops = 2e13, .bf16_flops = 2e14, .bandwidth = 1e12, .memory_bytes = 1ll << 34};
+}
+
+Machine multiplies_bf16() {
+  Machine machine;
+  machine.native_bf16 = true;
+  return machine;
+}
+
+class PricesOf : public ::testing::TestWithParam<const char*> {
+ protected:
+  ModelSettings model = resolved(preset_named(GetParam()).model);
+  TrainingSettings training{.global_batch = 8, .sequence = 32, .optimizer = "adam"};
+  StepRecipe recipe{.compute = DType::bf16, .micro_steps = 2};
+  Machine machine = multiplies_bf16();
+  Prices prices = checkpointing_prices(model, training, recipe, machine, {}, some_card());
+};
+
+TEST_P(PricesOf, each_is_reproduced_by_planning_without_exactly_those_values) {
+  const double whole_ns = prices.step_ns;
+  ASSERT_GE(prices.rows.size(), 12u);
+  for (const Price& row : prices.rows) {
+    SCOPED_TRACE(row.target);
+    StepRecipe without = recipe;
+    without.keep = [&](const Program& forward) {
+      KeepSet keep = keepable(forward);
+      for (const ValueId id : row.dropped) EXPECT_EQ(keep.erase(id), 1u);
+      return keep;
+    };
+    const Step step = build_step(model, training, without, machine);  // verified, as a cell that runs is
+    EXPECT_EQ(prices.arena_bytes - step.plan.arena_bytes, row.freed_bytes);
+    OperationTimes repeated = roofline_times(step.program, some_card());
+    for (std::size_t i = 0; i < repeated.size(); ++i)
+      if (step.program.operations[i].phase != Phase::recompute) repeated[i] = 0;
+    const double added_ns = step_time_ns(step.program, repeated);
+    EXPECT_GT(added_ns, 0);
+    EXPECT_NEAR(row.added_ns, added_ns, 1e-9 * whole_ns);
+  }
+}
+
+TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
+  const auto dearer = [](const Price& a, const Price& b) { return a.ns_per_gib() > b.ns_per_gib(); };
+  EXPECT_EQ(std::adjacent_find(prices.rows.begin(), prices.rows.end(), dearer), prices.rows.end());
+  for (const Price& row : prices.rows) {
+    EXPECT_EQ(std::isinf(row.ns_per_gib()), row.freed_bytes <= 0) << row.target;
+    const auto better = [&](const Price& other) {
+      return other.freed_bytes >= row.freed_bytes && other.added_ns <= row.added_ns &&
+             (other.freed_bytes > row.freed_bytes || other.added_ns < row.added_ns);
+    };
+    EXPECT_EQ(std::any_of(prices.rows.begin(), prices.rows.end(), better), !row.dominated_by.empty()) << row.target;
+    if (row.dominated_by.empty()) continue;
+    EXPECT_TRUE(std::any_of(prices.rows.begin(), prices.rows.end(), [&](const Price& other) {
+      return other.target == row.dominated_by && better(other);
+    })) << row.target;
+  }
+}
+
+// Fused attention keeps no scores: to run it again frees a number a row and head, and costs the whole of it.
+TEST(PricesOfAttention, fused_it_is_the_wrong_thing_to_recompute) {
+  const TrainingSettings training{.global_batch = 8, .sequence = 128, .optimizer = "adam"};
+  const Prices prices = checkpointing_prices(resolved(preset_named("seed-small").model), training,
+                                             {.compute = DType::bf16}, multiplies_bf16(), {}, some_card());
+  const auto row = std::find_if(prices.rows.begin(), prices.rows.end(),
+                                [](const Price& price) { return price.target == "attention"; });
+  ASSERT_NE(row, prices.rows.end());
+  EXPECT_LT(row->freed_bytes, prices.arena_bytes / 50);
+  EXPECT_GT(row->ns_per_gib(), 10 * prices.rows.front().ns_per_gib());
+  EXPECT_FALSE(row->dominated_by.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, PricesOf, ::testing::Values("tiny", "gpt2-tiny", "llama-tiny"), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace stepscope
