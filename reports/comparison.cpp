@@ -19,7 +19,7 @@ Json value_of(const Record& record, const std::string& axis) {
 std::string others(const Record& record, const std::string& axis) {
   std::map<std::string, std::string> values;
   for (const auto& [name, value] : record.axes.items()) {
-    if (name != axis) values[name] = value.dump();
+    if (name != axis && !(axis == "precision" && belongs_to_precision(name))) values[name] = value.dump();
   }
   return Json(values).dump();
 }

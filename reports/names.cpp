@@ -59,6 +59,8 @@ std::string short_value(const std::string& axis, const Json& value) {
   return fmt::format("{} {}", axis, value.is_null() ? "default" : plain(value));
 }
 
+bool belongs_to_precision(std::string_view axis) { return axis.starts_with("loss_scale"); }
+
 std::string any_block(const std::string& site) {
   std::string result;
   for (std::size_t begin = 0; begin <= site.size();) {
@@ -85,7 +87,9 @@ Names::Names(const MeasuredRun& run) {
   }
   for (const std::string& axis : axes) {
     std::set<std::string> values;
-    for (const Cell& cell : run.cells) values.insert(cell.record.axes.value(axis, Json()).dump());
+    for (const Cell& cell : run.cells)
+      if (cell.record.axes.contains(axis) || !belongs_to_precision(axis))
+        values.insert(cell.record.axes.value(axis, Json()).dump());
     if (values.size() > 1) varying_.push_back(axis);
   }
   std::map<std::string, int> uses;

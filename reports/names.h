@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reports/run_folder.h"
@@ -15,6 +16,9 @@ namespace stepscope {
 
 // "blocks.7.mlp.up" -> "blocks.*.mlp.up": the same layer of every block.
 [[nodiscard]] std::string any_block(const std::string& site);
+
+// An axis that only cells of some precision have: cells of another one do not differ by lacking it.
+[[nodiscard]] bool belongs_to_precision(std::string_view axis);
 [[nodiscard]] std::string precision_of(const Record& record);  // fp32 where its axes do not say
 
 class Names {

@@ -31,6 +31,13 @@ std::string span_of(const MeasuredRun& run, std::int64_t Record::*quantity) {
   return low == high ? text(*least) : fmt::format("{} to {}", text(*least), text(*most));
 }
 
+std::string machine_of(const MeasuredRun& run, const Device& device) {
+  if (device.kind != "cpu") return fmt::format("{} ({})", device.name, device.kind);
+  const auto threads = run.environment.find("threads");
+  if (threads == run.environment.end() || !threads->is_number_integer()) return device.name;
+  return fmt::format("{}, {} thread{}", device.name, threads->get<int>(), *threads == 1 ? "" : "s");
+}
+
 void add_facts(Report& report, const MeasuredRun& run) {
   const Record& first = run.cells.front().record;
   const auto add = [&](const char* name, std::string text) {
@@ -40,8 +47,7 @@ void add_facts(Report& report, const MeasuredRun& run) {
   add("parameters", span_of(run, &Record::parameters));
   add("tokens a step", span_of(run, &Record::tokens_per_step));
   add("data", environment_text(run, "data"));
-  add("machine",
-      first.device.kind == "cpu" ? first.device.name : fmt::format("{} ({})", first.device.name, first.device.kind));
+  add("machine", machine_of(run, first.device));
   const auto measured =
       std::count_if(run.cells.begin(), run.cells.end(), [](const Cell& cell) { return verified(cell.record); });
   add("cells", fmt::format("{} of {} measured and verified", measured, run.cells.size()));

@@ -187,6 +187,22 @@ TEST(Comparison, an_effect_is_measured_with_everything_else_equal) {
   EXPECT_FALSE(effects[0].interaction || effects[1].interaction);
 }
 
+// Only fp16 has a loss scale: that is no second difference from fp32, and no part of a name.
+TEST(Comparison, what_belongs_to_a_precision_is_no_difference_of_its_own) {
+  MeasuredRun run =
+      run_of({cell("fp32", "none", 1, {100, 101, 99}, 10 * gb), cell("fp16", "none", 1, {50, 51, 49}, 6 * gb)});
+  run.cells[1].record.axes["loss_scale"] = 65536.0;
+  const Names names(run);
+  EXPECT_EQ(names.label(run.cells[1].record), "fp16 none ×1");
+  const std::vector<TechniqueEffect> effects = techniques_of(run, names, run.cells[0]);
+  ASSERT_EQ(effects.size(), 1u);
+  EXPECT_EQ(effects[0].to, "fp16");
+  run.cells.push_back(run.cells[1]);
+  run.cells[2].record.id += "-other";
+  run.cells[2].record.axes["loss_scale"] = 1024.0;
+  EXPECT_EQ(Names(run).label(run.cells[2].record), "fp16 none ×1 loss_scale 1024.0");
+}
+
 TEST(Comparison, an_interaction_is_reported_where_it_is_real) {
   // bf16 gains nothing with four micro-batches.
   const MeasuredRun run =
