@@ -37,11 +37,34 @@ std::string system_name() {
   return "unknown";
 }
 
+std::string first_line_in(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// What HEAD names, read as git keeps it: "" where that is not to be had so simply.
+std::string commit_without_git() {
+  const std::string folder = STEPSCOPE_SOURCE_DIR "/.git/", head = first_line_in(folder + "HEAD");
+  constexpr std::string_view reference = "ref: ";
+  if (!head.starts_with(reference)) return head;
+  const std::string name = head.substr(reference.size());
+  if (const std::string hash = first_line_in(folder + name); !hash.empty()) return hash;
+  std::ifstream packed(folder + "packed-refs");
+  for (std::string line; std::getline(packed, line);)
+    if (line.ends_with(" " + name)) return line.substr(0, line.find(' '));
+  return "";
+}
+
 // The commit of the source tree that the program was built from, where that tree is there and is a clone.
 std::string commit() {
   const std::string git = "git -C '" STEPSCOPE_SOURCE_DIR "' ";
   const std::string hash = first_line_of(git + "rev-parse HEAD");
-  if (hash.empty()) return "unknown: not built in a clone";
+  if (hash.empty()) {
+    const std::string head = commit_without_git();
+    return head.empty() ? "unknown: not built in a clone" : head + " (without git here, changes are not known)";
+  }
   return first_line_of(git + "status --porcelain --untracked-files=no").empty() ? hash : hash + " with changes";
 }
 
