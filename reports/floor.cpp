@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/base/any_block.h"
 #include "reports/calibration.h"
 #include "reports/names.h"
 

@@ -61,18 +61,6 @@ std::string short_value(const std::string& axis, const Json& value) {
 
 bool belongs_to_precision(std::string_view axis) { return axis.starts_with("loss_scale"); }
 
-std::string any_block(const std::string& site) {
-  std::string result;
-  for (std::size_t begin = 0; begin <= site.size();) {
-    const std::size_t end = std::min(site.find('.', begin), site.size());
-    const std::string part = site.substr(begin, end - begin);
-    const bool index = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-    result += (result.empty() ? "" : ".") + (index ? "*" : part);
-    begin = end + 1;
-  }
-  return result;
-}
-
 std::string precision_of(const Record& record) {
   const auto found = record.axes.find("precision");
   return found != record.axes.end() && found->is_string() ? found->get<std::string>() : "fp32";

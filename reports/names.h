@@ -14,9 +14,6 @@ namespace stepscope {
 // The value of one axis alone: "bf16", "MLP+Attn", "×4", "sequence 256".
 [[nodiscard]] std::string short_value(const std::string& axis, const nlohmann::ordered_json& value);
 
-// "blocks.7.mlp.up" -> "blocks.*.mlp.up": the same layer of every block.
-[[nodiscard]] std::string any_block(const std::string& site);
-
 // An axis that only cells of some precision have: cells of another one do not differ by lacking it.
 [[nodiscard]] bool belongs_to_precision(std::string_view axis);
 [[nodiscard]] std::string precision_of(const Record& record);  // fp32 where its axes do not say

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "model/base/any_block.h"
 #include "reports/explanation.h"
 #include "reports/figures.h"
 #include "reports/format.h"

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "model/base/any_block.h"
 #include "model/techniques/checkpointing.h"
 
 namespace stepscope {
@@ -13,21 +14,6 @@ namespace stepscope {
 namespace {
 
 constexpr double gib = 1024.0 * 1024 * 1024;
-
-// "blocks.3.mlp.up" is "blocks.*.mlp.up".
-std::string of_all_blocks(const std::string& path) {
-  std::string pattern;
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    const bool digit = path[i] >= '0' && path[i] <= '9', begins = i > 0 && path[i - 1] == '.';
-    if (digit && begins) {
-      while (i + 1 < path.size() && path[i + 1] >= '0' && path[i + 1] <= '9') ++i;
-      pattern += '*';
-    } else {
-      pattern += path[i];
-    }
-  }
-  return pattern;
-}
 
 std::vector<ValueId> missing(const KeepSet& all, const KeepSet& kept) {
   std::vector<ValueId> values;
@@ -50,7 +36,7 @@ std::vector<Price> candidates(const Program& forward, const KeepSet& all) {
   for (const std::string& target : targets) add(target, missing(all, keep_outside(forward, {target})));
   std::map<std::string, std::vector<ValueId>> by_place;
   for (const ValueId id : all)
-    by_place[of_all_blocks(forward.site(forward.value(id).site).path) + " " + forward.value(id).name].push_back(id);
+    by_place[any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name].push_back(id);
   for (auto& [place, values] : by_place) add(place, std::move(values));
   return rows;
 }
