@@ -113,7 +113,8 @@ std::vector<ValueId> Differentiation::emit(const OperationKind& kind, const Attr
                  .writes = std::move(writes),
                  .site = current_->site,
                  .phase = Phase::backward,
-                 .section = Section::micro});
+                 .section = Section::micro,
+                 .original = current_index_});
 }
 
 void Differentiation::contribute(const Operand& forward_operand,
@@ -189,6 +190,7 @@ void Differentiation::run_back(int past, int first) {
     if (op.kind->gradient == nullptr)
       throw ProgramError("V2", std::string(op.kind->name) + " has no gradient, at " + program_.site(op.site).path);
     current_ = &op;
+    current_index_ = i;
     op.kind->gradient(*this, op);
   }
   current_ = nullptr;

@@ -75,7 +75,8 @@ class Differentiation {
   std::map<ValueId, ValueId> twin_;  // forward value -> its repeated twin
   std::map<StateId, StateId> gradient_of_;  // parameter -> its gradient state
   std::set<StateId> written_;  // gradient states written so far in the micro-step
-  const Operation* current_ = nullptr;
+  const Operation* current_ = nullptr;  // being differentiated
+  int current_index_ = -1;
   std::vector<int> piece_ends_;  // by piece: the number of operations when its gradient was complete
 };
 

@@ -158,7 +158,7 @@ struct Operation {
   SiteId site = {};
   Phase phase = Phase::forward;
   Section section = Section::micro;
-  int original = -1;  // recompute only: the index of the forward operation that this repeats
+  int original = -1;  // recompute, backward: the index of the forward operation that this repeats, or differentiates
 };
 
 // A run of forward operations at the end that is differentiated as soon as it has run, before the next one begins.
