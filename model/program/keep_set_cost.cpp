@@ -166,8 +166,9 @@ struct KeepSetCost::Run {
       live += change[i];
       result.largest_sum_bytes = std::max(result.largest_sum_bytes, live);
     }
-    for (std::size_t v = 0; v < born.size(); ++v)
-      if (born[v] >= 0 && born[v] < backward_begin && dies[v] >= backward_begin) result.kept_bytes += own[v];
+    for (std::size_t v = 0; v < cost.bytes_.size(); ++v)
+      if (born[v] >= 0 && born[v] < backward_begin && (dies[v] >= backward_begin || slice.left_over[v] != 0))
+        result.kept_bytes += own[v];
     return result;
   }
 };
@@ -202,6 +203,7 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
   }
   whole_.read_later.assign(bytes_.size(), 0);
   whole_.read_between.assign(bytes_.size(), 0);
+  whole_.left_over.assign(bytes_.size(), 0);
 }
 
 KeepSetCost::Slice KeepSetCost::whole() const { return whole_; }
@@ -210,6 +212,7 @@ KeepSetCost::Slice KeepSetCost::slice(int first, int past) const {
   Slice slice;
   slice.read_later.assign(bytes_.size(), 0);
   slice.read_between.assign(bytes_.size(), 0);
+  slice.left_over.assign(bytes_.size(), 0);
   std::vector<char> inside(operations_.size(), 0);
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const int of = forward_operation_[i];
@@ -225,7 +228,10 @@ KeepSetCost::Slice KeepSetCost::slice(int first, int past) const {
     if (inside[i] != 0) continue;
     for (const int in : operations_[i].ins) {
       if (static_cast<int>(i) > last) slice.read_later[at(in)] = 1;
-      if (static_cast<int>(i) < first_backward) slice.read_between[at(in)] = 1;
+      if (static_cast<int>(i) < first_backward) {
+        slice.read_between[at(in)] = 1;
+        if (operations_[i].backward) slice.left_over[at(in)] = 1;
+      }
     }
   }
   return slice;

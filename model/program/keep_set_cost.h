@@ -18,7 +18,7 @@ class KeepSetCost {
  public:
   struct Cost {
     std::int64_t largest_sum_bytes = 0;  // live at once, workspaces included
-    std::int64_t kept_bytes = 0;  // live between the slice's forward and its backward; of a whole step 0
+    std::int64_t kept_bytes = 0;  // that the slice's forward leaves for backward, its own and later ones'; of a whole step 0
     double repeated_ns = 0;  // of the operations that are run again, in one micro-step
   };
 
@@ -27,6 +27,7 @@ class KeepSetCost {
     std::size_t forward_count = 0;  // the first so many are forward
     std::vector<char> read_later;  // by value: whether operations after the slice's last read it
     std::vector<char> read_between;  // by value: whether operations between its forward and its backward read it
+    std::vector<char> left_over;  // by value: whether backward operations among those do: the cut that it ends with
   };
 
   // Whether a forward value stays until backward, by value. Values that backward never reads stay no longer than forward needs them.
