@@ -314,4 +314,9 @@ KeptCalibration calibration_in(const fs::path& file, const Machine& machine) {
   }
 }
 
+Machine with_rates(Machine machine, const KeptCalibration& kept) {
+  if (kept.calibration) machine.rates = card_of(*kept.calibration);
+  return machine;
+}
+
 }  // namespace stepscope

@@ -30,4 +30,7 @@ struct KeptCalibration {
 [[nodiscard]] KeptCalibration calibration_of_run(const std::filesystem::path& run, const Machine& machine);
 [[nodiscard]] KeptCalibration calibration_in(const std::filesystem::path& file, const Machine& machine);
 
+// The speeds that a byte budget weighs repeats by: those of the calibration, where there is one.
+[[nodiscard]] Machine with_rates(Machine machine, const KeptCalibration& kept);
+
 }  // namespace stepscope

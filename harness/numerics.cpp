@@ -146,7 +146,8 @@ NumericsLimits limits_of(const Configuration& configuration) {
   double loosest = tolerance(recipe.compute).relative;
   if (recipe.gradient) loosest = std::max(loosest, tolerance(*recipe.gradient).relative);
   loosest = std::max(loosest, tolerance(dtype_named(configuration.model.softmax_precision).value()).relative);
-  return {.loss = loosest, .gradient = loosest};
+  // The table is for one layer; rounding errors of more add up like steps of a random walk (Higham 2002, section 2.8).
+  return {.loss = loosest, .gradient = loosest * std::sqrt(static_cast<double>(configuration.model.layers))};
 }
 
 }  // namespace stepscope

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <set>
+
 #include "harness/session.h"
+#include "model/base/any_block.h"
 #include "model/base/error.h"
 #include "model/training/batch_file.h"
 #include "profiles/ledger.h"
@@ -45,6 +49,29 @@ void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Ma
   record.numerics.arithmetic = multiplies(machine, recipe_of(cell.configuration).compute) ? "native" : "widened";
 }
 
+// Which values a budget chose to make again, by place: "blocks.*.mlp.norm h" in how many of its places.
+void add_budget(Record& record, const Step& step) {
+  if (!step.budget) return;
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> places;
+  std::set<int> again;
+  for (const Operation& op : step.program.operations)
+    if (op.phase == Phase::recompute) again.insert(op.original);
+  int forward = 0;
+  for (const Operation& op : step.program.operations) {
+    if (op.phase != Phase::prologue && op.phase != Phase::forward) continue;
+    const bool repeated = again.contains(forward++);
+    if (op.phase != Phase::forward) continue;
+    auto& [dropped, all] = places[fmt::format("{} {}", any_block(step.program.site(op.site).path), op.kind->name)];
+    dropped += repeated ? 1 : 0, ++all;
+  }
+  record.budget = BudgetRecord{.limit_bytes = step.budget->limit_bytes,
+                               .logits_chunks = step.budget->logits_chunks,
+                               .times_of = step.budget->times_of,
+                               .repeated = {}};
+  for (const auto& [place, counts] : places)
+    if (counts.first > 0) record.budget->repeated.push_back({place, counts.first, counts.second});
+}
+
 void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options) {
   const std::string precision(name_of(recipe_of(cell.configuration).compute));
   const double peak = options.ceilings == nullptr ? 0 : peak_named(*options.ceilings, precision);
@@ -53,6 +80,9 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
   record.peak.flops_per_second = peak;
   record.peak.source = fmt::format("the best {} matmul of this machine's calibration", precision);
 }
+
+// Whether the budget had no say in how many chunks logits are computed in.
+bool chunks_may_help(const MatrixCell& cell) { return recipe_of(cell.configuration).logits_chunks == 1; }
 
 // Of a card: what is left of its memory beside the context.
 std::int64_t limit_of(const Machine& machine, const PlanOptions& options) {
@@ -110,6 +140,7 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
     return planned;
   }
   add_plan(record, cell, planned.step, machine);
+  add_budget(record, planned.step);
   if (options.card != nullptr)
     record.predicted_time = {
         .step_ns = step_time_ns(planned.step.program, roofline_times(planned.step.program, *options.card)),
@@ -119,6 +150,12 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   if (!cell.excluded_by.empty()) {
     record.outcome = Outcome::skipped;
     record.reason = "excluded by " + cell.excluded_by;
+  } else if (record.budget && record.bytes.predicted_peak > record.budget->limit_bytes) {
+    record.outcome = Outcome::does_not_fit;
+    record.reason = fmt::format("the budget leaves {} for states and arena, the least they take is {}{}",
+                                format_bytes(static_cast<double>(record.budget->limit_bytes)),
+                                format_bytes(static_cast<double>(record.bytes.predicted_peak)),
+                                chunks_may_help(cell) ? "; logits_chunks = \"auto\" may take less" : "");
   } else if (record.bytes.predicted_peak > limit) {
     record.outcome = Outcome::does_not_fit;
     record.reason =

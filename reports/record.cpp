@@ -91,6 +91,17 @@ void fields(auto& field, Of<LossScaling> auto& scaling) {
   field("skipped_steps", scaling.skipped_steps);
   field("steps", scaling.steps);
 }
+void fields(auto& field, Of<RepeatedPlace> auto& place) {
+  field("place", place.place);
+  field("repeated", place.repeated);
+  field("of", place.of);
+}
+void fields(auto& field, Of<BudgetRecord> auto& budget) {
+  field("limit_bytes", budget.limit_bytes);
+  field("logits_chunks", budget.logits_chunks);
+  field("times_of", budget.times_of);
+  field("repeated", budget.repeated);
+}
 void fields(auto& field, Of<Record> auto& record) {
   field("id", record.id);
   field("position", record.position);
@@ -112,6 +123,7 @@ void fields(auto& field, Of<Record> auto& record) {
   field("loss_scaling", record.loss_scaling);
   field("profiler_overhead", record.profiler_overhead);
   field("predicted_time", record.predicted_time);
+  field("budget", record.budget);
   field("failed_visits", record.failed_visits);
   field("disturbed_visits", record.disturbed_visits);
 }

@@ -91,6 +91,18 @@ struct LossScaling {  // of the visit with the most steps
   std::int64_t steps = 0;
 };
 
+struct RepeatedPlace {
+  std::string place = {};  // "blocks.*.mlp.norm layer_norm"
+  std::int64_t repeated = 0, of = 0;  // operations there
+};
+
+struct BudgetRecord {  // what a byte budget of checkpointing chose
+  std::int64_t limit_bytes = 0;  // for states and arena
+  std::int64_t logits_chunks = 1;
+  std::string times_of = {};  // whose speeds it weighed repeats by
+  std::vector<RepeatedPlace> repeated = {};
+};
+
 struct Record {
   std::string id = {};
   int position = 0;  // in the matrix, so that tables keep its order
@@ -111,6 +123,7 @@ struct Record {
   std::optional<LossScaling> loss_scaling = {};  // where the precision scales the loss
   std::optional<double> profiler_overhead = {};  // profiled step / timed step - 1
   std::optional<PredictedTime> predicted_time = {};
+  std::optional<BudgetRecord> budget = {};
   int failed_visits = 0;
   int disturbed_visits = 0;  // counted, never dropped
 };

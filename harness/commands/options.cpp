@@ -7,8 +7,10 @@
 #include <cmath>
 #include <set>
 
+#include "harness/calibrate.h"
 #include "harness/printable.h"
 #include "model/base/error.h"
+#include "model/base/size.h"
 #include "model/cpu/machine.h"
 #include "model/training/hf_config.h"
 #include "model/training/hf_export.h"
@@ -67,7 +69,10 @@ void add_configuration_options(CLI::App& command, ConfigurationOptions& options)
 
 void add_json_option(CLI::App& command, bool& json) { command.add_flag("--json", json, "one JSON object a line"); }
 
-Machine machine_of(int threads) { return this_cpu(threads > 0 ? threads : cpu_cores()); }
+Machine machine_of(int threads) {
+  const Machine machine = this_cpu(threads > 0 ? threads : cpu_cores());
+  return with_rates(machine, kept_calibration(machine));
+}
 
 void add_threads_option(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "threads of the CPU machine; default: every processor")
@@ -104,14 +109,7 @@ CLI::Validator above_zero(const std::string& unit) {
 }
 
 std::int64_t parse_bytes(const std::string& text, const std::string& option) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit(end, text.data() + text.size());
-  static const std::vector<std::pair<std::string, double>> units{
-      {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}};
-  for (const auto& [name, bytes] : units)
-    if (error == std::errc{} && unit == name && number > 0 && number * bytes < 0x1p60)
-      return std::llround(number * bytes);
+  if (const std::optional<std::int64_t> bytes = parse_size(text)) return *bytes;
   throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB", option, text));
 }
 

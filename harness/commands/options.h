@@ -27,7 +27,7 @@ struct ConfigurationOptions {
 
 void add_configuration_options(CLI::App& command, ConfigurationOptions& options);
 void add_json_option(CLI::App& command, bool& json);
-[[nodiscard]] Machine machine_of(int threads);  // this processor; 0 threads: as many as it has
+[[nodiscard]] Machine machine_of(int threads);  // this processor and what is known of it; 0 threads: as many as it has
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 
 // --export hf:DIR, of `step` and `train`.

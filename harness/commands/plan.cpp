@@ -90,6 +90,9 @@ void plan(const PlanCommand& command) {
   if (card) {  // a card multiplies narrow types by itself: nothing is widened for it
     machine.native_bf16 = machine.native_fp16 = true;
     machine.tf32 = card->tf32_flops > 0;
+    machine.memory_bytes = card->memory_bytes;
+    machine.context_bytes = card->context_bytes;
+    machine.rates = *card;
   }
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;

@@ -48,7 +48,9 @@ void run(const RunCommand& command) {
   Matrix matrix = command.configuration.read();
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
-  const Machine machine = machine_of(command.threads);
+  const Machine this_machine = machine_of(command.threads);
+  const KeptCalibration calibration = calibration_of_run(command.out, this_machine);
+  const Machine machine = with_rates(this_machine, calibration);
   Coordinator coordinator({.matrix = std::move(matrix),
                            .out = command.out,
                            .machine = machine,
@@ -56,7 +58,7 @@ void run(const RunCommand& command) {
                            .time_limit_seconds = command.time_limit_seconds,
                            .command = command_line(command),
                            .arguments = command.configuration.as_arguments(),
-                           .calibration = calibration_of_run(command.out, machine)});
+                           .calibration = calibration});
   const RunEnd end = coordinator.run();
   for (const std::string& note : end.notes) fmt::print("note: {}\n", note);
   if (end.interrupted) {

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <memory>
 
+#include "harness/calibrate.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/measure.h"
@@ -21,11 +22,13 @@ void work(const WorkerCommand& command) {
   const std::optional<VisitKind> kind = visit_kind_named(command.kind);
   if (!kind) throw UsageError("--kind " + command.kind + ": timed, profiled or learning");
   const Matrix matrix = read_matrix(command.cell_file, {});
-  const VisitRequest request{.cell = &matrix.cells.front(),
-                             .machine = machine_of(command.threads),
-                             .kind = *kind,
-                             .round = command.round,
-                             .folder = std::filesystem::path(command.visit_file).parent_path()};
+  const std::filesystem::path folder = std::filesystem::path(command.visit_file).parent_path();
+  // The run's, as its plan was made by it, never a newer one of the cache.
+  Machine machine = machine_of(command.threads);
+  machine.rates = balanced_rates();
+  machine = with_rates(machine, calibration_in(folder.parent_path().parent_path() / "calibration.json", machine));
+  const VisitRequest request{
+      .cell = &matrix.cells.front(), .machine = machine, .kind = *kind, .round = command.round, .folder = folder};
   write_visit(command.visit_file, measure(request, Heartbeat(command.heartbeat)));
 }
 

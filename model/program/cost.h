@@ -26,6 +26,17 @@ struct Card {  // what a device can do at most; dense peaks only
   std::int64_t context_bytes = 0;  // taken before the first allocation
 };
 
+// Of a machine that nothing is known of: a matmul does 16 operations while memory moves a byte, in narrow types twice as many. Only
+// which of two operations takes longer follows from it, never a time.
+[[nodiscard]] inline Card balanced_rates() {
+  return {.name = "16 operations a byte, as nothing was measured",
+          .fp32_flops = 16e11,
+          .tf32_flops = 32e11,
+          .bf16_flops = 32e11,
+          .fp16_flops = 32e11,
+          .bandwidth = 1e11};
+}
+
 struct Machine {  // what a program is lowered to
   enum class Kind { cpu, cuda } kind = Kind::cpu;
   std::string name;
@@ -34,6 +45,8 @@ struct Machine {  // what a program is lowered to
   bool native_fp16 = false;  // likewise fp16
   bool tf32 = false;  // multiplies fp32 rounded to 11 bits in tensor cores
   std::int64_t memory_bytes = 0;  // physical
+  std::int64_t context_bytes = 0;  // taken of it before the first allocation
+  Card rates = balanced_rates();  // how fast it is known to be: what a byte budget weighs repeats by
 };
 
 // Whether it multiplies numbers of this type as they are, without widening them first.

@@ -131,11 +131,16 @@ struct KeepSetCost::Run {
       change[at(until) + 1] -= bytes;
     };
     const int last = static_cast<int>(entries.size()) - 1;
-    for (std::size_t v = 0; v < cost.bytes_.size(); ++v)  // gradients from later operations
-      if (born[v] < 0 && dies[v] >= 0 && static_cast<int>(v) >= cost.forward_values_) {
-        own[v] = cost.bytes_[v];
+    for (std::size_t v = 0; v < cost.bytes_.size(); ++v) {
+      if (born[v] >= 0 || dies[v] < 0) continue;
+      own[v] = cost.bytes_[v];
+      if (static_cast<int>(v) >= cost.forward_values_) {  // a gradient from later operations
         add(backward_begin, std::min(dies[v], last), own[v]);
+      } else {  // a cut that earlier ones keep: counted as theirs, whether it still lives or not
+        add(0, std::min(dies[v], last), own[v]);
+        add(0, last, -own[v]);
       }
+    }
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const Op& op = cost.operations_[at(entries[i].operation)];
       const int now = static_cast<int>(i);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "model/base/error.h"
+#include "model/base/size.h"
 #include "model/program/operation.h"
 
 namespace stepscope {
@@ -13,8 +15,9 @@ namespace stepscope {
 namespace {
 
 constexpr std::string_view values =
-    "\"none\", \"every-K\" (K from 1), a target or a list of targets (MLPBlock, AttentionBlock, TransformerBlock, a "
-    "layer's path, an operation)";
+    "\"none\", \"every-K\" (K from 1), \"budget:SIZE\" (as budget:6GiB), \"budget:P%\", \"budget:auto\", a target or a "
+    "list of "
+    "targets (MLPBlock, AttentionBlock, TransformerBlock, a layer's path, an operation)";
 constexpr std::string_view block_class = "TransformerBlock";
 
 // For each operation the number of the region it lies in; -1: in none.
@@ -71,13 +74,31 @@ int blocks_in_group(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && count >= 1 ? count : -1;
 }
 
+constexpr std::string_view budget_prefix = "budget:";
+
+std::optional<MemoryBudget> budget_named(std::string_view text) {
+  text.remove_prefix(budget_prefix.size());
+  if (text == "auto") return MemoryBudget{};
+  double percent = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  if (error == std::errc() && std::string_view(end, text.data() + text.size()) == "%")
+    return percent > 0 && percent <= 100
+               ? std::optional(MemoryBudget{.of = MemoryBudget::Of::share, .share = percent / 100})
+               : std::nullopt;
+  const std::optional<std::int64_t> bytes = parse_size(text);
+  return bytes ? std::optional(MemoryBudget{.of = MemoryBudget::Of::bytes, .bytes = *bytes}) : std::nullopt;
+}
+
 void apply(const Choice& choice, StepRecipe& recipe) {
   std::vector<std::string> targets;
   if (const auto* one = std::get_if<std::string>(&choice)) targets = {*one};
   if (const auto* many = std::get_if<std::vector<std::string>>(&choice)) targets = *many;
   const bool nameless = std::any_of(targets.begin(), targets.end(), [](const std::string& t) { return t.empty(); });
   const int blocks = targets.size() == 1 ? blocks_in_group(targets.front()) : 0;
-  if (targets.empty() || nameless || blocks < 0)
+  const bool budget = targets.size() == 1 && targets.front().starts_with(budget_prefix);
+  if (budget) recipe.budget = budget_named(targets.front());
+  if (budget && recipe.budget) return;
+  if (targets.empty() || nameless || blocks < 0 || budget)
     throw UsageError(fmt::format("checkpointing = {}: must be {}", to_string(choice), values));
   if (targets == std::vector<std::string>{"none"})
     recipe.keep = keepable;

@@ -67,8 +67,7 @@ CheckpointingChain::CheckpointingChain(const Program& forward, const KeepSetCost
   std::map<std::vector<int>, int> known;  // kinds of the elements ahead, as far as segments reach -> menu
   for (int e = 0; e < size(); ++e) {
     std::vector<int> ahead;
-    for (int i = e; i < std::min(size(), e + longest_segment); ++i)
-      ahead.push_back(elements_[static_cast<std::size_t>(i)].kind);
+    for (int i = e; i < e + longest_from(e); ++i) ahead.push_back(elements_[static_cast<std::size_t>(i)].kind);
     const auto [found, fresh] = known.try_emplace(ahead, static_cast<int>(menus_.size()));
     menu_of_.push_back(found->second);
     if (!fresh) continue;
@@ -109,6 +108,15 @@ void CheckpointingChain::find_elements(const Program& forward, const KeepSet& ke
     }
   }
   if (element.past > element.first) elements_.push_back(element);
+}
+
+int CheckpointingChain::longest_from(int element) const {
+  int with_values = 0, past = element;
+  for (; past < size(); ++past) {
+    with_values += elements_[static_cast<std::size_t>(past)].groups.empty() ? 0 : 1;
+    if (with_values > longest_segment) break;
+  }
+  return past - element;
 }
 
 void CheckpointingChain::find_kinds(const Program& forward) {

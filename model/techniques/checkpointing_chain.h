@@ -24,7 +24,7 @@ struct Segment {
 
 class CheckpointingChain {
  public:
-  static constexpr int longest_segment = 4;  // elements: two blocks of a transformer
+  static constexpr int longest_segment = 4;  // elements that have values inside: two blocks of a transformer
 
   CheckpointingChain(const Program& forward, const KeepSetCost& cost);
 
@@ -46,6 +46,7 @@ class CheckpointingChain {
   };
   void find_elements(const Program& forward, const KeepSet& keepable);
   void find_kinds(const Program& forward);
+  [[nodiscard]] int longest_from(int element) const;  // elements
   std::vector<Segment> measured(const KeepSetCost& cost, int element, int length) const;
 
   std::vector<Element> elements_;

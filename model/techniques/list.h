@@ -14,6 +14,13 @@
 
 namespace stepscope {
 
+// How many bytes the process may take on its device (budget of checkpointing).
+struct MemoryBudget {
+  enum class Of { bytes, share, device } of = Of::device;
+  std::int64_t bytes = 0;  // of bytes
+  double share = 1;  // of share: of the arena of a step that keeps everything, beside its states
+};
+
 struct StepRecipe {
   DType compute = DType::fp32;  // precision: type of activations and of multiplied parameters
   bool tf32 = false;  // precision: fp32 whose matmuls round their operands to tf32
@@ -22,8 +29,10 @@ struct StepRecipe {
   bool wide_residual = false;  // residual_precision: the residual stream is of the master's type
   std::optional<DType> gradient = {};  // gradient_precision: type of the gradients of matrices; none: the master's
   std::function<KeepSet(const Program& forward)> keep = keepable;  // checkpointing: which activations stay
+  std::optional<MemoryBudget> budget = {};  // checkpointing: instead of keep, chosen so that it fits
   std::int64_t micro_steps = 1;  // accumulation
-  std::int64_t logits_chunks = 1;  // logits_chunks: pieces of the rows in which head and loss are computed
+  std::int64_t logits_chunks =
+      1;  // logits_chunks: pieces of the rows in which head and loss are computed; 0: as many as the budget asks for
 };
 
 struct Technique {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "model/base/error.h"
@@ -11,6 +12,7 @@
 #include "model/operations/lowering.h"
 #include "model/program/gradient.h"
 #include "model/program/verify.h"
+#include "model/training/budget.h"
 #include "model/training/optimizer.h"
 
 namespace stepscope {
@@ -80,7 +82,7 @@ Builder builder_of(const StepRecipe& recipe, std::int64_t rows, std::int64_t seq
   Builder builder(recipe.compute, recipe.master);
   builder.set_batch(rows, sequence, static_cast<int>(micro_steps));
   if (recipe.wide_residual) builder.set_residual(recipe.master);
-  builder.set_row_pieces(recipe.logits_chunks);
+  builder.set_row_pieces(std::max<std::int64_t>(1, recipe.logits_chunks));  // 0: left to a budget
   return builder;
 }
 
@@ -100,16 +102,24 @@ Program StepPlanner::lowered(const KeepSet& keep) const {
 }
 
 Step StepPlanner::planned(const KeepSet& keep) const {
-  Step step{lowered(keep), {}};
+  Step step{lowered(keep), {}, {}};
   step.plan = plan_memory(step.program);
   return step;
 }
 
 Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                 const Machine& machine, const Shape& custom_mask_shape) {
+  if (recipe.budget) {
+    BudgetChoice choice = BudgetFrontier(model, training, recipe, machine, custom_mask_shape).choose(*recipe.budget);
+    Step step = build_step(model, training, choice.recipe, machine, custom_mask_shape);
+    step.budget = std::move(choice);
+    return step;
+  }
+  if (recipe.logits_chunks == 0)
+    throw UsageError("logits_chunks = auto: needs checkpointing = \"budget:...\", which chooses them");
   const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
   const KeepSet everything = keepable(planner.forward()), keep = recipe.keep(planner.forward());
-  Step step{planner.lowered(keep), {}};
+  Step step{planner.lowered(keep), {}, {}};
   if (keep == everything) {
     verify(step.program);
   } else {

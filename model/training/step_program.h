@@ -4,6 +4,9 @@
 //     CpuExecutor executor(step.program, step.plan, machine);
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "model/layers/model_settings.h"
 #include "model/program/builder.h"
 #include "model/program/cost.h"
@@ -14,9 +17,18 @@
 
 namespace stepscope {
 
+// What a byte budget came to (budget.h).
+struct BudgetChoice {
+  std::int64_t limit_bytes = 0;  // that states and arena may take
+  std::int64_t logits_chunks = 1;
+  std::string times_of = {};  // whose speeds made one choice faster than another
+  StepRecipe recipe = {};  // with the chosen keep-set; the smallest there is where none fits
+};
+
 struct Step {
   Program program;
   MemoryPlan plan;
+  std::optional<BudgetChoice> budget = {};  // of a recipe with a budget
 };
 
 // An empty forward pass of the recipe's types and pieces. Throws UsageError for more logits_chunks than tokens at once.
@@ -30,6 +42,7 @@ class StepPlanner {
   StepPlanner(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe, const Machine& machine,
               const Shape& custom_mask_shape = {});
   [[nodiscard]] const Program& forward() const { return forward_; }
+  [[nodiscard]] std::int64_t logits_chunks() const { return recipe_.logits_chunks; }
   [[nodiscard]] Program lowered(const KeepSet& keep) const;  // forward, backward and update, not planned
   [[nodiscard]] Step planned(const KeepSet& keep) const;
 
@@ -42,7 +55,7 @@ class StepPlanner {
 
 // Settings must be resolved. Throws UsageError where they do not fit each other: sequence above max_sequence, a
 // global_batch that micro_steps do not divide (a remainder is refused, never dropped). Throws Unsupported for tf32 where the
-// machine has none.
+// machine has none. A budget that nothing fits is no error: its step is the smallest there is, for the caller to compare.
 [[nodiscard]] Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                               const Machine& machine, const Shape& custom_mask_shape = {});
 

@@ -1,0 +1,172 @@
+#include "model/training/budget.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "model/base/hash.h"
+#include "model/techniques/checkpointing.h"
+#include "model/techniques/checkpointing_budget.h"
+
+namespace stepscope {
+
+namespace {
+
+// What decides a frontier: the operations, their types and times.
+std::uint64_t fingerprint(const Program& step, const OperationTimes& times) {
+  Hash hash;
+  for (std::size_t i = 0; i < step.operations.size(); ++i) {
+    const Operation& op = step.operations[i];
+    hash.add(op.kind->name).add(static_cast<std::uint64_t>(op.workspace_bytes));
+    hash.add(static_cast<std::uint64_t>(std::llround(times[i] * 1e3)));
+    for (const Operand& in : op.ins)
+      hash.add(static_cast<std::uint64_t>(in.is_value() ? in.index : -1)).add(to_string(in.view.shape));
+    for (const ValueId out : op.outs)
+      hash.add(static_cast<std::uint64_t>(out.index))
+          .add(static_cast<std::uint64_t>(step.value(out).type.size_bytes()));
+  }
+  return hash.value();
+}
+
+// Cells of one matrix often differ in their budget alone.
+std::vector<FrontierPoint> kept_frontier(const Program& forward, const Program& step, const OperationTimes& times) {
+  static std::mutex mutex;
+  static std::map<std::uint64_t, std::vector<FrontierPoint>> known;
+  const std::lock_guard lock(mutex);
+  const auto [found, fresh] = known.try_emplace(fingerprint(step, times));
+  if (fresh) found->second = checkpointing_frontier(forward, step, times);
+  return found->second;
+}
+
+// What `checkpointing` has names for: every class of layers, all but one class together, every K blocks.
+std::map<std::string, KeepSet> named_keep_sets(const Program& forward) {
+  std::map<std::string, KeepSet> named{{"none", keepable(forward)}};
+  std::set<std::string> classes;
+  int blocks = 0;
+  for (const Site& site : forward.sites) {
+    if (site.layer_class == "MLPBlock" || site.layer_class == "AttentionBlock" ||
+        site.layer_class == "TransformerBlock")
+      classes.insert(site.layer_class);
+    blocks += site.layer_class == "TransformerBlock" ? 1 : 0;
+  }
+  for (const std::string& name : classes) named[name] = keep_outside(forward, {name});
+  if (classes.contains("MLPBlock") && classes.contains("AttentionBlock"))
+    named["MLPBlock+AttentionBlock"] = keep_outside(forward, {"MLPBlock", "AttentionBlock"});
+  for (int every = 2; every <= blocks; every *= 2) named[fmt::format("every-{}", every)] = keep_every(forward, every);
+  return named;
+}
+
+std::string label(const FrontierMember& member) {
+  if (!member.name.empty()) return member.name;
+  return fmt::format("budget:{}MiB", (member.peak_bytes + (1 << 20) - 1) >> 20);
+}
+
+}  // namespace
+
+BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
+                               const Machine& machine, const Shape& custom_mask_shape)
+    : recipe_(std::move(recipe)), machine_(machine) {
+  const bool open = recipe_.logits_chunks == 0;
+  const std::int64_t rows = training.global_batch / std::max<std::int64_t>(1, recipe_.micro_steps) *
+                            (training.sequence == 0 ? model.max_sequence : training.sequence);
+  std::int64_t least = 0;
+  for (std::int64_t chunks = open ? 1 : recipe_.logits_chunks; chunks <= std::max<std::int64_t>(rows, 1); chunks *= 2) {
+    StepRecipe one = recipe_;
+    one.logits_chunks = chunks;
+    one.keep = keepable;
+    const auto planner = std::make_shared<StepPlanner>(model, training, one, machine, custom_mask_shape);
+    planners_[chunks] = planner;
+    add_members(*planner);
+    const std::int64_t now = std::ranges::min_element(members_, {}, &FrontierMember::peak_bytes)->peak_bytes;
+    // More chunks help until logits are no longer what fills the fullest moment of any member.
+    if (!open || (chunks > 1 && now == least)) break;
+    least = now;
+  }
+  keep_the_best();
+}
+
+void BudgetFrontier::add_members(const StepPlanner& planner) {
+  const Program& forward = planner.forward();
+  const Program step = planner.lowered(keepable(forward));
+  const OperationTimes times = roofline_times(step, machine_.rates);
+  const KeepSetCost cost(forward, step, times);
+  const double whole_ns = step_time_ns(step, times);
+  const std::int64_t states = state_bytes(step).total();
+  const auto add = [&](const std::string& name, KeepSet keep, std::int64_t largest, double repeated_ns) {
+    const double repeated = repeated_ns * step.micro_steps;
+    members_.push_back({.name = name,
+                        .keep = std::move(keep),
+                        .logits_chunks = planner.logits_chunks(),
+                        .peak_bytes = states + largest,
+                        .step_ns = whole_ns + repeated,
+                        .repeated_ns = repeated});
+  };
+  for (auto& [name, keep] : named_keep_sets(forward)) {
+    const KeepSetCost::Cost now = cost.of(keep);
+    add(name, keep, now.largest_sum_bytes, now.repeated_ns);
+  }
+  for (FrontierPoint& point : kept_frontier(forward, step, times))
+    add("", std::move(point.keep), point.largest_sum_bytes, point.repeated_ns);
+}
+
+// Members in the order of time, each with fewer bytes than all before it. Named ones go first among equals.
+void BudgetFrontier::keep_the_best() {
+  std::ranges::stable_sort(members_, {}, [](const FrontierMember& m) { return std::pair(m.step_ns, m.peak_bytes); });
+  std::vector<FrontierMember> best;
+  for (FrontierMember& member : members_) {
+    if (best.empty() || member.peak_bytes < best.back().peak_bytes) {
+      best.push_back(std::move(member));
+    } else if (!member.name.empty()) {
+      const auto dominator = std::ranges::find_if(
+          best, [&](const FrontierMember& other) { return other.peak_bytes <= member.peak_bytes; });
+      member.dominated_by = label(*dominator);
+      dominated_.push_back(std::move(member));
+    }
+  }
+  members_ = std::move(best);
+}
+
+std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
+  const Step step = planners_.at(member.logits_chunks)->planned(member.keep);
+  return state_bytes(step.program).total() + step.plan.arena_bytes;
+}
+
+std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {
+  switch (budget.of) {
+    case MemoryBudget::Of::bytes: return budget.bytes - machine_.context_bytes;
+    case MemoryBudget::Of::device: return machine_.memory_bytes - machine_.context_bytes;
+    case MemoryBudget::Of::share: break;
+  }
+  const StepPlanner& planner = *planners_.begin()->second;  // the fewest chunks
+  const Step whole = planner.planned(keepable(planner.forward()));
+  return state_bytes(whole.program).total() +
+         static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
+}
+
+StepRecipe BudgetFrontier::recipe_of(const FrontierMember& member) const {
+  StepRecipe recipe = recipe_;
+  recipe.budget.reset();
+  recipe.logits_chunks = member.logits_chunks;
+  recipe.keep = [keep = member.keep](const Program&) { return keep; };
+  return recipe;
+}
+
+BudgetChoice BudgetFrontier::choose(const MemoryBudget& budget) const {
+  BudgetChoice choice{.limit_bytes = limit_bytes(budget),
+                      .logits_chunks = members_.back().logits_chunks,
+                      .times_of = machine_.rates.name,
+                      .recipe = recipe_of(members_.back())};
+  for (const FrontierMember& member : members_) {
+    if (member.peak_bytes > choice.limit_bytes || planned_peak(member) > choice.limit_bytes) continue;
+    choice.logits_chunks = member.logits_chunks;
+    choice.recipe = recipe_of(member);
+    break;
+  }
+  return choice;
+}
+
+}  // namespace stepscope
