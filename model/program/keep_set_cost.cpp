@@ -36,32 +36,42 @@ struct KeepSetCost::Run {
     bool again;
   };
   const KeepSetCost& cost;
-  const Slice& slice;
   const Kept& kept;
+  const int twins;
+  const int backward_begin;
   std::vector<Entry> entries;
-  std::vector<char> repeated;  // by forward value
-  std::vector<int> born, dies;  // by value and twin; -1: not of this slice
-  std::vector<std::int64_t> change;
-  int backward_begin = 0;
+  std::vector<char> repeated;  // by value
+  std::vector<int> born, dies;  // by value and twin; -1: not here
+  int last = -1;  // entry
   double repeated_ns = 0;
 
-  Run(const KeepSetCost& c, const Slice& s, const Kept& k) : cost(c), slice(s), kept(k) {
-    entries.reserve(2 * s.operations.size());
-    repeated.assign(at(c.forward_values_), 0);
+  Run(const KeepSetCost& c, const Kept& k)
+      : cost(c),
+        kept(k),
+        twins(static_cast<int>(c.values_.size())),
+        backward_begin(static_cast<int>(c.forward_count_)),
+        repeated(c.values_.size(), 0),
+        born(2 * c.values_.size(), -1),
+        dies(2 * c.values_.size(), -1) {
+    entries.reserve(2 * c.operations_.size());
   }
 
-  [[nodiscard]] bool is_lost(int value) const { return value < cost.forward_values_ && kept[at(value)] == 0; }
-  [[nodiscard]] int twin(int value) const { return static_cast<int>(cost.bytes_.size()) + value; }
+  [[nodiscard]] const Op& op_of(const Entry& entry) const { return cost.operations_[at(entry.operation)]; }
+  [[nodiscard]] const Val& value(int number) const { return cost.values_[at(number)]; }
+  [[nodiscard]] bool is_lost(int number) const { return value(number).forward && kept[at(number)] == 0; }
+  // The value or twin that an entry reads for an operand, and makes.
+  [[nodiscard]] int read(const Entry& entry, int in) const {
+    return (entry.again || op_of(entry).backward) && is_lost(in) ? twins + in : in;
+  }
+  [[nodiscard]] int made(const Entry& entry, int out) const { return entry.again ? twins + out : out; }
 
   // As Differentiation::repeat: what `wanted` needs back to what is kept or repeated already, in its first order.
   void repeat(int wanted) {
-    std::vector<int> cone{cost.producer_[at(wanted)]};
+    std::vector<int> cone{value(wanted).producer};
     for (std::size_t i = 0; i < cone.size(); ++i)
-      for (const int in : cost.operations_[at(cone[i])].ins) {
-        const int producer = cost.producer_[at(in)];
-        if (is_lost(in) && repeated[at(in)] == 0 && std::ranges::find(cone, producer) == cone.end())
-          cone.push_back(producer);
-      }
+      for (const int in : cost.operations_[at(cone[i])].ins)
+        if (is_lost(in) && repeated[at(in)] == 0 && std::ranges::find(cone, value(in).producer) == cone.end())
+          cone.push_back(value(in).producer);
     std::ranges::sort(cone);
     for (const int operation : cone) {
       entries.push_back({operation, true});
@@ -72,117 +82,92 @@ struct KeepSetCost::Run {
   }
 
   void order() {
-    for (std::size_t i = 0; i < slice.operations.size(); ++i) {
-      const Op& op = cost.operations_[at(slice.operations[i])];
-      if (op.backward)
-        for (const int in : op.ins)
+    for (std::size_t i = 0; i < cost.operations_.size(); ++i) {
+      if (cost.operations_[i].backward)
+        for (const int in : cost.operations_[i].ins)
           if (is_lost(in) && repeated[at(in)] == 0) repeat(in);
-      entries.push_back({slice.operations[i], false});
+      entries.push_back({static_cast<int>(i), false});
     }
-    backward_begin = static_cast<int>(slice.forward_count);
+    last = static_cast<int>(entries.size()) - 1;
   }
-
-  // The value or twin that an entry reads for an operand.
-  [[nodiscard]] int read(const Entry& entry, int in) const {
-    const bool twins = entry.again || cost.operations_[at(entry.operation)].backward;
-    return twins && is_lost(in) ? twin(in) : in;
-  }
-  [[nodiscard]] int made(const Entry& entry, int out) const { return entry.again ? twin(out) : out; }
 
   void lifetimes() {
-    born.assign(2 * cost.bytes_.size(), -1);
-    dies.assign(2 * cost.bytes_.size(), -1);
     std::array<int, 3> last_of_section{-1, -1, -1};
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      last_of_section[static_cast<std::size_t>(cost.operations_[at(entries[i].operation)].section)] =
-          static_cast<int>(i);
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      const Op& op = cost.operations_[at(entries[i].operation)];
-      const int now = static_cast<int>(i);
+    for (int i = 0; i <= last; ++i) last_of_section[static_cast<std::size_t>(op_of(entries[at(i)]).section)] = i;
+    for (int i = 0; i <= last; ++i) {
+      const Op& op = op_of(entries[at(i)]);
       for (const int in : op.ins) {
-        const int value = read(entries[i], in);
-        const int producer = cost.producer_[at(in)];
-        const bool crosses = producer >= 0 && cost.operations_[at(producer)].section != op.section;
-        dies[at(value)] =
-            std::max(dies[at(value)], crosses ? last_of_section[static_cast<std::size_t>(op.section)] : now);
+        const bool crosses = value(in).section != op.section;
+        int& end = dies[at(read(entries[at(i)], in))];
+        end = std::max(end, crosses ? last_of_section[static_cast<std::size_t>(op.section)] : i);
       }
-      for (const int out : op.outs) {
-        const int value = made(entries[i], out);
-        born[at(value)] = dies[at(value)] = now;
-      }
+      for (const int out : op.outs) born[at(made(entries[at(i)], out))] = dies[at(made(entries[at(i)], out))] = i;
+    }
+    for (int v = 0; v < twins; ++v) {
+      if (value(v).read_between && born[at(v)] >= 0) dies[at(v)] = std::max(dies[at(v)], backward_begin - 1);
+      if (value(v).read_later) dies[at(v)] = last + 1;  // not to be overwritten
     }
   }
 
-  // Values that others read outside the slice, and those that come from outside.
-  void boundary() {
-    const int last = static_cast<int>(entries.size()) - 1;
-    for (std::size_t v = 0; v < cost.bytes_.size(); ++v) {
-      if (slice.read_between[v] != 0 && born[v] >= 0) dies[v] = std::max(dies[v], backward_begin - 1);
-      if (slice.read_later[v] != 0 && (born[v] >= 0 || dies[v] >= 0)) dies[v] = last + 1;  // not to be overwritten
-    }
-  }
-
-  Cost sums() {
-    change.assign(entries.size() + 2, 0);
-    std::vector<std::int64_t> own(born.size(), 0);  // bytes of the buffer that a value lies in
+  Cost sums() const {
+    std::vector<std::int64_t> change(entries.size() + 2, 0),
+        own(born.size(), 0);  // own: of the buffer that a value lies in
     std::vector<char> taken(born.size(), 0);
     const auto add = [&](int from, int until, std::int64_t bytes) {
       change[at(from)] += bytes;
-      change[at(until) + 1] -= bytes;
+      change[at(std::min(until, last)) + 1] -= bytes;
     };
-    const int last = static_cast<int>(entries.size()) - 1;
-    for (std::size_t v = 0; v < cost.bytes_.size(); ++v) {
-      if (born[v] >= 0 || dies[v] < 0) continue;
-      own[v] = cost.bytes_[v];
-      if (static_cast<int>(v) >= cost.forward_values_) {  // a gradient from later operations
-        add(backward_begin, std::min(dies[v], last), own[v]);
+    for (int v = 0; v < twins; ++v) {
+      if (born[at(v)] >= 0 || dies[at(v)] < 0) continue;
+      own[at(v)] = value(v).bytes;
+      if (!value(v).forward) {  // a gradient from later operations
+        add(backward_begin, dies[at(v)], own[at(v)]);
       } else {  // a cut that earlier ones keep: counted as theirs, whether it still lives or not
-        add(0, std::min(dies[v], last), own[v]);
-        add(0, last, -own[v]);
+        add(0, dies[at(v)], own[at(v)]);
+        add(0, last, -own[at(v)]);
       }
     }
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      const Op& op = cost.operations_[at(entries[i].operation)];
-      const int now = static_cast<int>(i);
-      std::vector<int> over(op.outs.size(), -1);
+    std::vector<int> over;
+    for (int i = 0; i <= last; ++i) {
+      const Op& op = op_of(entries[at(i)]);
+      over.assign(op.outs.size(), -1);
       for (const InPlace& rule : op.in_place) {
-        const int in = read(entries[i], rule.in);
-        const int producer = cost.producer_[at(rule.in)];
-        if (dies[at(in)] != now || taken[at(in)] != 0 || over[at(rule.out)] >= 0) continue;
-        if (producer < 0 || cost.operations_[at(producer)].section != op.section) continue;
+        const int in = read(entries[at(i)], rule.in);
+        if (dies[at(in)] != i || taken[at(in)] != 0 || over[at(rule.out)] >= 0) continue;
+        if (value(rule.in).section != op.section) continue;
         taken[at(in)] = 1;
         over[at(rule.out)] = in;
       }
       for (std::size_t o = 0; o < op.outs.size(); ++o) {
-        const int value = made(entries[i], op.outs[o]);
-        const int until = std::min(dies[at(value)], last);
-        own[at(value)] = over[o] >= 0 ? own[at(over[o])] : cost.bytes_[at(op.outs[o])];
-        // Over an operand the buffer is counted until now already.
-        if (over[o] < 0)
-          add(now, until, own[at(value)]);
-        else if (until > now)
-          add(now + 1, until, own[at(value)]);
+        const int out = made(entries[at(i)], op.outs[o]);
+        own[at(out)] = over[o] >= 0 ? own[at(over[o])] : value(op.outs[o]).bytes;
+        const int from = over[o] >= 0 ? i + 1 : i;  // over an operand the buffer is counted until now already
+        if (dies[at(out)] >= from) add(from, dies[at(out)], own[at(out)]);
       }
-      if (op.workspace_bytes > 0) add(now, now, op.workspace_bytes);
+      if (op.workspace_bytes > 0) add(i, i, op.workspace_bytes);
     }
     Cost result{.repeated_ns = repeated_ns};
     std::int64_t live = 0;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      live += change[i];
+    for (int i = 0; i <= last; ++i) {
+      live += change[at(i)];
       result.largest_sum_bytes = std::max(result.largest_sum_bytes, live);
     }
-    for (std::size_t v = 0; v < cost.bytes_.size(); ++v)
-      if (born[v] >= 0 && born[v] < backward_begin && (dies[v] >= backward_begin || slice.left_over[v] != 0))
-        result.kept_bytes += own[v];
+    for (int v = 0; v < twins; ++v)
+      if (born[at(v)] >= 0 && born[at(v)] < backward_begin && (dies[at(v)] >= backward_begin || value(v).left_over))
+        result.kept_bytes += own[at(v)];
     return result;
   }
 };
 
-KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const OperationTimes& times)
-    : forward_values_(static_cast<int>(forward.values.size())) {
-  producer_.assign(step.values.size(), -1);
-  stays_.assign(step.values.size(), 0);
-  for (const Value& value : step.values) bytes_.push_back(round_up(value.type.size_bytes(), arena_alignment_bytes));
+KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const OperationTimes& times) {
+  values_.resize(step.values.size());
+  numbers_.resize(step.values.size());
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    numbers_[v] = static_cast<int>(v);
+    values_[v].bytes = round_up(step.values[v].type.size_bytes(), arena_alignment_bytes);
+    values_[v].forward = v < forward.values.size();
+  }
+  std::size_t forward_seen = 0;
   for (std::size_t i = 0; i < step.operations.size(); ++i) {
     const Operation& op = step.operations[i];
     Op own{.ins = {},
@@ -196,63 +181,70 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
       if (in.is_value()) own.ins.push_back(in.index);
     for (const ValueId out : op.outs) {
       own.outs.push_back(out.index);
-      producer_[at(out.index)] = static_cast<int>(i);
-      stays_[at(out.index)] = !op.writes.empty();
+      Val& value = values_[at(out.index)];
+      value.producer = static_cast<int>(i), value.section = op.section, value.stays = !op.writes.empty();
     }
-    const bool is_forward = step_operation_.size() < forward.operations.size() && op.phase != Phase::backward;
-    forward_operation_.push_back(is_forward ? static_cast<int>(step_operation_.size())
-                                            : (own.backward ? op.original : -1));
-    if (is_forward) step_operation_.push_back(static_cast<int>(i));
-    whole_.operations.push_back(static_cast<int>(i));
+    if (own.backward)
+      own.forward = op.original;
+    else if (forward_seen < forward.operations.size())
+      own.forward = static_cast<int>(forward_seen++);
     operations_.push_back(std::move(own));
   }
-  whole_.read_later.assign(bytes_.size(), 0);
-  whole_.read_between.assign(bytes_.size(), 0);
-  whole_.left_over.assign(bytes_.size(), 0);
 }
 
-KeepSetCost::Slice KeepSetCost::whole() const { return whole_; }
-
-KeepSetCost::Slice KeepSetCost::slice(int first, int past) const {
-  Slice slice;
-  slice.read_later.assign(bytes_.size(), 0);
-  slice.read_between.assign(bytes_.size(), 0);
-  slice.left_over.assign(bytes_.size(), 0);
-  std::vector<char> inside(operations_.size(), 0);
-  for (std::size_t i = 0; i < operations_.size(); ++i) {
-    const int of = forward_operation_[i];
-    if (of < first || of >= past) continue;
-    inside[i] = 1;
-    slice.operations.push_back(static_cast<int>(i));
-    if (!operations_[i].backward && slice.forward_count + 1 == slice.operations.size()) ++slice.forward_count;
-  }
-  const int last = slice.operations.empty() ? 0 : slice.operations.back();
-  const int first_backward =
-      slice.forward_count < slice.operations.size() ? slice.operations[slice.forward_count] : last + 1;
-  for (std::size_t i = 0; i < operations_.size(); ++i) {
-    if (inside[i] != 0) continue;
-    for (const int in : operations_[i].ins) {
-      if (static_cast<int>(i) > last) slice.read_later[at(in)] = 1;
-      if (static_cast<int>(i) < first_backward) {
-        slice.read_between[at(in)] = 1;
-        if (operations_[i].backward) slice.left_over[at(in)] = 1;
-      }
+KeepSetCost KeepSetCost::slice(int first, int past) const {
+  KeepSetCost slice;
+  slice.numbers_.assign(numbers_.size(), -1);
+  const auto number = [&](int v) {
+    int& known = slice.numbers_[at(v)];
+    if (known < 0) {
+      known = static_cast<int>(slice.values_.size());
+      slice.values_.push_back(values_[at(v)]);
+      slice.values_.back().producer = -1;
     }
+    return known;
+  };
+  std::vector<char> inside(operations_.size(), 0);
+  std::size_t last = 0, first_backward = operations_.size();
+  for (std::size_t i = 0; i < operations_.size(); ++i) {
+    Op op = operations_[i];
+    if (op.forward < first || op.forward >= past) continue;
+    inside[i] = 1;
+    last = i;
+    if (op.backward) first_backward = std::min(first_backward, i);
+    if (first_backward > i) ++slice.forward_count_;
+    for (int& in : op.ins) in = number(in);
+    for (InPlace& rule : op.in_place) rule.in = number(rule.in);
+    for (int& out : op.outs) {
+      out = number(out);
+      slice.values_[at(out)].producer = static_cast<int>(slice.operations_.size());
+    }
+    slice.operations_.push_back(std::move(op));
   }
+  for (std::size_t i = 0; i < operations_.size(); ++i)
+    if (inside[i] == 0)
+      for (const int in : operations_[i].ins) {
+        if (slice.numbers_[at(in)] < 0) continue;
+        Val& value = slice.values_[at(slice.numbers_[at(in)])];
+        value.read_later |= i > last;
+        value.read_between |= i < first_backward;
+        value.left_over |= i < first_backward && operations_[i].backward;
+      }
   return slice;
 }
 
 KeepSetCost::Kept KeepSetCost::kept(const KeepSet& keep) const {
-  Kept kept = stays_;
-  for (const ValueId id : keep) kept[at(id.index)] = 1;
+  Kept kept(values_.size(), 0);
+  for (std::size_t v = 0; v < values_.size(); ++v) kept[v] = values_[v].stays || values_[v].producer < 0;
+  for (const ValueId id : keep)
+    if (number(id) >= 0) kept[at(number(id))] = 1;
   return kept;
 }
 
-KeepSetCost::Cost KeepSetCost::of(const Slice& slice, const Kept& kept) const {
-  Run run(*this, slice, kept);
+KeepSetCost::Cost KeepSetCost::of(const Kept& kept) const {
+  Run run(*this, kept);
   run.order();
   run.lifetimes();
-  run.boundary();
   return run.sums();
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <string>
 #include <tuple>
@@ -140,36 +141,48 @@ void CheckpointingChain::drop(int element, const Segment& segment, KeepSet& keep
   }
 }
 
-std::vector<Segment> CheckpointingChain::measured(const KeepSetCost& cost, int element, int length) const {
-  const Element& begin = elements_[static_cast<std::size_t>(element)];
-  const Element& end = elements_[static_cast<std::size_t>(element + length - 1)];
-  const KeepSetCost::Slice slice = cost.slice(begin.first, end.past);
-  std::vector<std::vector<std::size_t>> choices;  // sets of groups that are dropped together
-  std::map<std::pair<int, std::size_t>, std::size_t> alike;
+// Sets of groups, numbered through the elements, that are dropped together: each alone, or those of elements of one kind.
+std::vector<std::vector<std::size_t>> CheckpointingChain::choices_in(int element, int length) const {
   std::size_t groups = 0;
   for (int i = element; i < element + length; ++i) groups += elements_[static_cast<std::size_t>(i)].groups.size();
   const bool free = groups <= most_free_groups;
+  std::vector<std::vector<std::size_t>> choices;
+  std::map<std::pair<int, std::size_t>, std::size_t> alike;
   groups = 0;
   for (int i = element; i < element + length; ++i) {
     const Element& e = elements_[static_cast<std::size_t>(i)];
     for (std::size_t g = 0; g < e.groups.size(); ++g, ++groups) {
-      const auto [found, fresh] = alike.try_emplace({free ? i : e.kind, g}, choices.size());
+      const auto [found, fresh] = alike.try_emplace({free ? i : -1 - e.kind, g}, choices.size());
       if (fresh) choices.emplace_back();
       choices[found->second].push_back(groups);
     }
   }
+  return choices;
+}
+
+std::vector<Segment> CheckpointingChain::measured(const KeepSetCost& cost, int element, int length) const {
+  const auto at = [&](int i) -> const Element& { return elements_[static_cast<std::size_t>(i)]; };
+  const KeepSetCost slice = cost.slice(at(element).first, at(element + length - 1).past);
+  KeepSetCost::Kept kept = slice.kept(keepable_);
+  std::vector<const std::vector<ValueId>*> groups;
+  for (int i = element; i < element + length; ++i) {
+    for (const std::vector<ValueId>& group : at(i).groups) groups.push_back(&group);
+    if (i + 1 < element + length)
+      for (const ValueId id : at(i).end) kept[static_cast<std::size_t>(slice.number(id))] = 0;
+  }
+  const std::vector<std::vector<std::size_t>> choices = choices_in(element, length);
   std::vector<Segment> segments;
-  for (std::uint64_t mask = 0; mask < std::uint64_t{1} << choices.size(); ++mask) {
-    Segment segment{.elements = length};
-    for (std::size_t c = 0; c < choices.size(); ++c)
-      if ((mask >> c & 1) != 0)
-        for (const std::size_t g : choices[c]) segment.dropped |= std::uint64_t{1} << g;
-    KeepSet keep = keepable_;
-    drop(element, segment, keep);
-    const KeepSetCost::Cost measured = cost.of(slice, cost.kept(keep));
-    segment.kept_bytes = measured.kept_bytes;
-    segment.largest_bytes = measured.largest_sum_bytes;
-    segment.repeated_ns = measured.repeated_ns;
+  Segment segment{.elements = length};
+  for (std::uint64_t code = 0; code < std::uint64_t{1} << choices.size(); ++code) {
+    if (code > 0)  // a Gray code: one choice changes at a time
+      for (const std::size_t g : choices[static_cast<std::size_t>(std::countr_zero(code))]) {
+        segment.dropped ^= std::uint64_t{1} << g;
+        for (const ValueId id : *groups[g]) kept[static_cast<std::size_t>(slice.number(id))] ^= 1;
+      }
+    const KeepSetCost::Cost now = slice.of(kept);
+    segment.kept_bytes = now.kept_bytes;
+    segment.largest_bytes = now.largest_sum_bytes;
+    segment.repeated_ns = now.repeated_ns;
     segments.push_back(segment);
   }
   return segments;

@@ -47,7 +47,8 @@ class CheckpointingChain {
   void find_elements(const Program& forward, const KeepSet& keepable);
   void find_kinds(const Program& forward);
   [[nodiscard]] int longest_from(int element) const;  // elements
-  std::vector<Segment> measured(const KeepSetCost& cost, int element, int length) const;
+  [[nodiscard]] std::vector<std::vector<std::size_t>> choices_in(int element, int length) const;
+  [[nodiscard]] std::vector<Segment> measured(const KeepSetCost& cost, int element, int length) const;
 
   std::vector<Element> elements_;
   std::vector<std::vector<Segment>> menus_;

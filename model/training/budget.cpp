@@ -82,8 +82,7 @@ BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSetting
     planners_[chunks] = planner;
     add_members(*planner);
     const std::int64_t now = std::ranges::min_element(members_, {}, &FrontierMember::peak_bytes)->peak_bytes;
-    // More chunks help until logits are no longer what fills the fullest moment of any member.
-    if (!open || (chunks > 1 && now == least)) break;
+    if (!open || (chunks > 1 && least - now < least / 1000)) break;  // logits no longer fill the fullest moment
     least = now;
   }
   keep_the_best();
@@ -131,8 +130,12 @@ void BudgetFrontier::keep_the_best() {
 }
 
 std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
-  const Step step = planners_.at(member.logits_chunks)->planned(member.keep);
-  return state_bytes(step.program).total() + step.plan.arena_bytes;
+  std::int64_t& known = planned_peaks_[&member];
+  if (known == 0) {
+    const Step step = planners_.at(member.logits_chunks)->planned(member.keep);
+    known = state_bytes(step.program).total() + step.plan.arena_bytes;
+  }
+  return known;
 }
 
 std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {

@@ -35,7 +35,8 @@ class BudgetFrontier {
 
   [[nodiscard]] const std::vector<FrontierMember>& members() const { return members_; }  // by time, the fastest first
   [[nodiscard]] const std::vector<FrontierMember>& dominated() const { return dominated_; }  // named ones
-  [[nodiscard]] std::int64_t planned_peak(const FrontierMember& member) const;  // states and arena of its real plan
+  [[nodiscard]] std::int64_t planned_peak(
+      const FrontierMember& member) const;  // states and arena of its real plan; a member's own address
   [[nodiscard]] std::int64_t limit_bytes(const MemoryBudget& budget) const;  // for states and arena
   [[nodiscard]] BudgetChoice choose(const MemoryBudget& budget) const;
   [[nodiscard]] StepRecipe recipe_of(const FrontierMember& member) const;
@@ -48,6 +49,7 @@ class BudgetFrontier {
   Machine machine_;
   std::map<std::int64_t, std::shared_ptr<const StepPlanner>> planners_;  // by logits_chunks
   std::vector<FrontierMember> members_, dominated_;
+  mutable std::map<const FrontierMember*, std::int64_t> planned_peaks_;
 };
 
 }  // namespace stepscope

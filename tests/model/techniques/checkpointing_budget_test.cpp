@@ -51,15 +51,13 @@ std::vector<std::pair<std::int64_t, double>> every_trade(const Steps& steps) {
     if (!group.empty()) groups.push_back(group);
   }
   const KeepSetCost cost(forward, steps.step, steps.times);
-  const KeepSetCost::Slice whole = cost.whole();
   KeepSetCost::Kept kept = cost.kept(all);
   std::map<std::int64_t, double> cheapest;
   for (std::uint64_t code = 0; code < std::uint64_t{1} << groups.size(); ++code) {
-    const std::uint64_t changed = code ^ (code >> 1) ^ (code - 1) ^ ((code - 1) >> 1);  // a Gray code: one group a time
-    if (code > 0)
-      for (const ValueId id : groups[static_cast<std::size_t>(std::countr_zero(changed))])
-        kept[static_cast<std::size_t>(id.index)] ^= 1;
-    const KeepSetCost::Cost now = cost.of(whole, kept);
+    if (code > 0)  // a Gray code: one group changes at a time
+      for (const ValueId id : groups[static_cast<std::size_t>(std::countr_zero(code))])
+        kept[static_cast<std::size_t>(cost.number(id))] ^= 1;
+    const KeepSetCost::Cost now = cost.of(kept);
     const auto [found, fresh] = cheapest.try_emplace(now.largest_sum_bytes, now.repeated_ns);
     if (!fresh) found->second = std::min(found->second, now.repeated_ns);
   }
