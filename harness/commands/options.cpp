@@ -10,6 +10,7 @@
 #include "harness/printable.h"
 #include "model/base/error.h"
 #include "model/cpu/machine.h"
+#include "model/execution/region.h"
 #include "model/training/hf_config.h"
 #include "model/training/hf_export.h"
 
@@ -75,6 +76,15 @@ void add_threads_option(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
+void add_memory_cap_option(CLI::App& command, std::string& size) {
+  command.add_option("--memory-cap", size, "refuse states and arena beyond it, as a device of that size would")
+      ->type_name("SIZE");
+}
+
+void cap_memory_to(const std::string& size) {
+  if (!size.empty()) cap_memory(parse_bytes(size, "--memory-cap"));
+}
+
 void add_export_option(CLI::App& command, std::string& target) {
   command.add_option("--export", target, "the parameters in the end, as a folder that transformers loads")
       ->type_name("hf:DIR");
@@ -110,9 +120,11 @@ std::int64_t parse_bytes(const std::string& text, const std::string& option) {
   static const std::vector<std::pair<std::string, double>> units{
       {"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}};
   for (const auto& [name, bytes] : units)
-    if (error == std::errc{} && unit == name && number > 0 && number * bytes < 0x1p60)
+    if (error == std::errc{} && unit == name && number * bytes >= 1 && number * bytes < 0x1p60)
       return std::llround(number * bytes);
-  throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB", option, text));
+  throw UsageError(
+      fmt::format("{} = {}: a size from 1B to 1e9GiB is needed, a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB",
+                  option, text));
 }
 
 std::string shell_quoted(const std::string& text) {
