@@ -122,11 +122,9 @@ void Coordinator::plan_cells() {
     const std::string repeat = entry.cell.added  // the matrix does not have it
                                    ? fmt::format("stepscope step {}", (folder(entry) / "cell.toml").string())
                                    : fmt::format("stepscope step {}{}", request_.arguments, which);
-    PlannedCell planned = plan_cell(entry.cell, request_.machine,
-                                    {.budget_bytes = 0,
-                                     .repeat = repeat,
-                                     .ceilings = ceilings ? &*ceilings : nullptr,
-                                     .no_ceilings = request_.calibration.note});
+    PlannedCell planned = plan_cell(
+        entry.cell, request_.machine,
+        {.repeat = repeat, .ceilings = ceilings ? &*ceilings : nullptr, .no_ceilings = request_.calibration.note});
     entry.planned = std::move(planned.record);
     entry.planned.position = entry.position;
     if (!runs(entry)) continue;

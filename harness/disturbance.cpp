@@ -76,6 +76,8 @@ Disturbance DisturbanceMeter::read(int threads) const {
 
 std::optional<std::int64_t> largest_resident_bytes() { return kibibytes_of("/proc/self/status", "VmHWM"); }
 
+std::optional<std::int64_t> resident_bytes() { return kibibytes_of("/proc/self/status", "VmRSS"); }
+
 std::int64_t free_memory_bytes() { return kibibytes_of("/proc/meminfo", "MemAvailable").value_or(0); }
 
 }  // namespace stepscope

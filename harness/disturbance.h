@@ -25,6 +25,7 @@ class DisturbanceMeter {
 };
 
 [[nodiscard]] std::optional<std::int64_t> largest_resident_bytes();  // of this process, so far
+[[nodiscard]] std::optional<std::int64_t> resident_bytes();  // now
 [[nodiscard]] std::int64_t free_memory_bytes();  // that could be had without swapping; 0 where not told
 
 }  // namespace stepscope

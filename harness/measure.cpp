@@ -12,6 +12,7 @@
 #include "harness/planned.h"
 #include "harness/session.h"
 #include "model/base/error.h"
+#include "model/execution/region.h"
 #include "model/training/evaluation.h"
 #include "profiles/attribution.h"
 #include "profiles/cpu_spans.h"
@@ -179,6 +180,8 @@ Visit measure(const VisitRequest& request, const Heartbeat& heartbeat) {
   } catch (const std::bad_alloc&) {
     fail(visit, Outcome::out_of_memory,
          fmt::format("{} bytes planned, {} free", visit.predicted_bytes, free_memory_bytes()));
+  } catch (const OutOfMemory& error) {
+    fail(visit, Outcome::out_of_memory, error.what());
   } catch (const MachineError& error) {
     fail(visit, Outcome::device_error, error.what());
   }

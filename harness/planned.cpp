@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "harness/session.h"
 #include "model/base/any_block.h"
 #include "model/base/error.h"
+#include "model/program/liveness.h"
 #include "model/training/batch_file.h"
 #include "profiles/ledger.h"
 #include "profiles/perfetto.h"
@@ -84,12 +86,6 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
 // Whether the budget had no say in how many chunks logits are computed in.
 bool chunks_may_help(const MatrixCell& cell) { return recipe_of(cell.configuration).logits_chunks == 1; }
 
-// Of a card: what is left of its memory beside the context.
-std::int64_t limit_of(const Machine& machine, const PlanOptions& options) {
-  if (options.budget_bytes > 0) return options.budget_bytes;
-  return options.card == nullptr ? machine.memory_bytes : options.card->memory_bytes - options.card->context_bytes;
-}
-
 // What `make` makes of the shape of the cell's mask; its UsageErrors get the place where the field was given.
 template <class Make>
 auto told_where_given(const MatrixCell& cell, const Make& make) {
@@ -113,6 +109,36 @@ Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
   const Configuration& c = cell.configuration;
   return told_where_given(
       cell, [&](const Shape& mask) { return build_step(c.model, c.training, recipe_of(c), machine, mask); });
+}
+
+StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine) {
+  const Configuration& c = cell.configuration;
+  return told_where_given(
+      cell, [&](const Shape& mask) { return StepPlanner(c.model, c.training, recipe_of(c), machine, mask); });
+}
+
+Needs needs_of(const Program& program, const MemoryFit& fit) {
+  Needs needs{.state_bytes = state_bytes(program).total(), .arena_bytes = least_arena_bytes(program)};
+  const std::int64_t limit = fit.limit_bytes(needs.state_bytes);
+  if (needs.total() > limit) return needs;
+  needs.arena_bytes = plan_memory(program).arena_bytes;
+  needs.exact = true;
+  needs.fits = needs.total() <= limit;
+  return needs;
+}
+
+Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit) {
+  if (recipe_of(cell.configuration).budget) {
+    const Step step = build_cell_step(cell, machine);
+    Needs needs{.state_bytes = state_bytes(step.program).total(), .arena_bytes = step.plan.arena_bytes};
+    needs.exact = true;
+    needs.fits = needs.total() <= std::min(fit.limit_bytes(needs.state_bytes), step.budget->limit_bytes);
+    return needs;
+  }
+  const StepPlanner planner = planner_of_cell(cell, machine);
+  return told_where_given(cell, [&](const Shape&) {
+    return needs_of(planner.lowered(recipe_of(cell.configuration).keep(planner.forward())), fit);
+  });
 }
 
 Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card) {
@@ -146,7 +172,9 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
         .step_ns = step_time_ns(planned.step.program, roofline_times(planned.step.program, *options.card)),
         .card = options.card->name,
         .source = "roofline of " + options.card->name};
-  const std::int64_t limit = planned.limit_bytes = limit_of(machine, options);
+  const std::int64_t limit = planned.limit_bytes =
+      options.fit == nullptr ? machine.memory_bytes : options.fit->limit_bytes(record.bytes.state);
+  if (record.budget) planned.limit_bytes = std::min(limit, record.budget->limit_bytes);
   if (!cell.excluded_by.empty()) {
     record.outcome = Outcome::skipped;
     record.reason = "excluded by " + cell.excluded_by;
@@ -160,7 +188,7 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
     record.outcome = Outcome::does_not_fit;
     record.reason =
         fmt::format("{} are needed, there are {}", format_bytes(static_cast<double>(record.bytes.predicted_peak)),
-                    format_bytes(static_cast<double>(limit)));
+                    format_bytes(static_cast<double>(std::max<std::int64_t>(limit, 0))));
   }
   return planned;
 }

@@ -1,5 +1,5 @@
 // A cell before it runs: its step, built and planned for a machine, and the record of all that is known from it.
-//     const PlannedCell planned = plan_cell(cell, this_cpu(2), {.memory_bytes = 8 << 30, .repeat = "stepscope step ..."});
+//     const PlannedCell planned = plan_cell(cell, this_cpu(2), {.fit = &fit, .repeat = "stepscope step ..."});
 //     planned.record.bytes.predicted_peak;  planned.step.program;
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "harness/cell.h"
+#include "harness/fit.h"
 #include "model/program/cost.h"
 #include "model/training/prices.h"
 #include "model/training/step_program.h"
@@ -16,9 +17,9 @@
 namespace stepscope {
 
 struct PlanOptions {
-  std::int64_t budget_bytes = 0;  // 0: the machine's memory
+  const MemoryFit* fit = nullptr;  // what the cell has to fit; null: states and arena the machine's memory
   std::string repeat = {};  // the one-line command that does this cell again
-  const Card* card = nullptr;  // whose roofline predicts the time, and whose memory is the limit, less its context
+  const Card* card = nullptr;  // whose roofline predicts the time
   const Card* ceilings = nullptr;  // what this machine was measured to do: MFU and HFU divide by them
   std::string no_ceilings = "no peak of this machine is known";  // why there are none
 };
@@ -26,13 +27,26 @@ struct PlanOptions {
 // Throws UsageError, told where the field was given; Unsupported where the machine cannot.
 [[nodiscard]] Step build_cell_step(const MatrixCell& cell, const Machine& machine);
 
+// What the step of a cell needs, planned and not verified: for those who try many. Where even the least possible arena is too large it
+// stays with that one. Throws as build_cell_step does.
+struct Needs {
+  std::int64_t state_bytes = 0, arena_bytes = 0;
+  bool fits = false, exact = false;  // exact: arena_bytes are a plan's, not the least that any plan could have
+  [[nodiscard]] std::int64_t total() const { return state_bytes + arena_bytes; }
+};
+[[nodiscard]] Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit);
+[[nodiscard]] Needs needs_of(const Program& program, const MemoryFit& fit);
+
+// The forward pass of a cell and what makes steps of it with one keep-set or another. Throws as build_cell_step does.
+[[nodiscard]] StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine);
+
 // Of a cell with its checkpointing set aside. Throws as build_cell_step does.
 [[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card);
 
 struct PlannedCell {
   Step step;
   Record record;  // outcome planned, does-not-fit, unsupported or skipped
-  std::int64_t limit_bytes = 0;  // what it had to fit; 0: it was not planned
+  std::int64_t limit_bytes = 0;  // what there is for states and arena; 0: it was not planned
 };
 [[nodiscard]] PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const PlanOptions& options);
 

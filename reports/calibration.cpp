@@ -80,6 +80,7 @@ nlohmann::ordered_json summary_of(const Calibration& calibration) {
 double peak_named(const Card& card, std::string_view precision) {
   if (precision == "fp32") return card.fp32_flops;
   if (precision == "bf16") return card.bf16_flops;
+  if (precision == "tf32") return card.tf32_flops;
   return precision == "fp16" ? card.fp16_flops : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "harness/calibrate.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/disturbance.h"
 #include "profiles/cards.h"
 #include "profiles/ranges.h"
 #include "reports/format.h"
@@ -25,8 +26,8 @@ std::string percent(const Rate& rate) { return fmt::format("{:.0f} %", 100 * (1 
 
 void print_cards(bool json) {
   if (!json)
-    fmt::print("{:<14} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "card", "memory", "context", "fp32", "tf32",
-               "bf16", "fp16", "GB/s");
+    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6}\n", "card", "memory", "context",
+               "libraries", "graph", "fp32", "tf32", "bf16", "fp16", "GB/s");
   for (const CardFile& file : known_cards()) {
     const Card& c = file.card;
     if (json) {
@@ -37,12 +38,18 @@ void print_cards(bool json) {
       continue;
     }
     const auto tera = [](double flops) { return flops > 0 ? fmt::format("{:.1f}", flops * 1e-12) : "-"; };
-    fmt::print("{:<14} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8.0f}\n", c.name,
-               format_bytes(static_cast<double>(c.memory_bytes)), format_bytes(static_cast<double>(c.context_bytes)),
-               tera(c.fp32_flops), tera(c.tf32_flops), tera(c.bf16_flops), tera(c.fp16_flops), c.bandwidth * 1e-9);
+    const auto size = [&](const char* key) {
+      const CardFigure* figure = file.figure(key);
+      return figure == nullptr || figure->value == 0 ? "-" : format_bytes(figure->value);
+    };
+    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6.0f}\n", c.name, size("memory_bytes"),
+               size("context_bytes"), size("library_bytes"), size("graph_bytes"), tera(c.fp32_flops),
+               tera(c.tf32_flops), tera(c.bf16_flops), tera(c.fp16_flops), c.bandwidth * 1e-9);
   }
   if (!json)
-    fmt::print("peaks in TFLOP/s, dense, with sums in fp32; where each figure is from: profiles/cards/NAME.toml\n");
+    fmt::print(
+        "peaks in TFLOP/s, dense, with sums in fp32; context, libraries and graph count beside a step and are "
+        "estimates\n(-: not counted). Where each figure is from: --json, or profiles/cards/NAME.toml\n");
 }
 
 void print_rates(const Calibration& calibration) {
@@ -59,8 +66,11 @@ void print_rates(const Calibration& calibration) {
 
 void print_machine(const Machine& machine, const KeptCalibration& kept) {
   fmt::print("cpu   {}\n", machine.name);
-  fmt::print("      {} threads, {} of memory\n", machine.threads,
+  fmt::print("      {} threads, {} of memory", machine.threads,
              format_bytes(static_cast<double>(machine.memory_bytes)));
+  if (const std::optional<std::int64_t> bytes = resident_bytes())
+    fmt::print(", {} of it this process's own (measured)", format_bytes(static_cast<double>(*bytes)));
+  fmt::print("\n");
   fmt::print("      fp32 native, bf16 {}, fp16 {}\n",
              machine.native_bf16 ? "native" : "widened to fp32: its times say nothing about bf16",
              machine.native_fp16 ? "native" : "widened to fp32: its times say nothing about fp16");
@@ -90,6 +100,7 @@ nlohmann::ordered_json json_of(const Machine& machine, const KeptCalibration& ke
                               {"name", machine.name},
                               {"threads", machine.threads},
                               {"memory_bytes", machine.memory_bytes},
+                              {"process_bytes", resident_bytes().value_or(0)},
                               {"native_bf16", machine.native_bf16},
                               {"native_fp16", machine.native_fp16},
                               {"nvtx_ranges", Ranges::built()},

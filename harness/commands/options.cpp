@@ -12,6 +12,7 @@
 #include "model/base/error.h"
 #include "model/base/size.h"
 #include "model/cpu/machine.h"
+#include "model/execution/region.h"
 #include "model/training/hf_config.h"
 #include "model/training/hf_export.h"
 
@@ -80,6 +81,15 @@ void add_threads_option(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
+void add_memory_cap_option(CLI::App& command, std::string& size) {
+  command.add_option("--memory-cap", size, "refuse states and arena beyond it, as a device of that size would")
+      ->type_name("SIZE");
+}
+
+void cap_memory_to(const std::string& size) {
+  if (!size.empty()) cap_memory(parse_bytes(size, "--memory-cap"));
+}
+
 void add_export_option(CLI::App& command, std::string& target) {
   command.add_option("--export", target, "the parameters in the end, as a folder that transformers loads")
       ->type_name("hf:DIR");
@@ -110,7 +120,9 @@ CLI::Validator above_zero(const std::string& unit) {
 
 std::int64_t parse_bytes(const std::string& text, const std::string& option) {
   if (const std::optional<std::int64_t> bytes = parse_size(text)) return *bytes;
-  throw UsageError(fmt::format("{} = {}: a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB", option, text));
+  throw UsageError(
+      fmt::format("{} = {}: a size from 1B to 1e9GiB is needed, a number with B, KiB, MiB, GiB, KB, MB or GB, as 24GiB",
+                  option, text));
 }
 
 std::string shell_quoted(const std::string& text) {

@@ -30,6 +30,10 @@ void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor and what is known of it; 0 threads: as many as it has
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 
+// --memory-cap SIZE: states and arenas of this process beyond it are refused, to see what a smaller device would do.
+void add_memory_cap_option(CLI::App& command, std::string& size);
+void cap_memory_to(const std::string& size);  // "": no cap; UsageError for what is no size
+
 // --export hf:DIR, of `step` and `train`.
 void add_export_option(CLI::App& command, std::string& target);
 // DIR, "" where the option is not given. Before the work whose result would be lost: UsageError where it cannot be exported.

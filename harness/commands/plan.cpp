@@ -6,6 +6,7 @@
 
 #include "harness/calibrate.h"
 #include "harness/commands/commands.h"
+#include "harness/commands/fits.h"
 #include "harness/commands/options.h"
 #include "harness/commands/prices.h"
 #include "harness/planned.h"
@@ -21,7 +22,7 @@ namespace {
 
 struct PlanCommand {
   ConfigurationOptions configuration;
-  std::string cell, budget, card, trace;
+  std::string cell, budget, card, trace, largest;
   bool json = false, dump = false, prices = false;
   int threads = 0;
 };
@@ -77,9 +78,28 @@ void price(const std::vector<MatrixCell>& cells, const Machine& machine, const C
   }
 }
 
+void find_largest_of(const std::vector<MatrixCell>& cells, const Dimension& dimension, const Machine& machine,
+                     const MemoryFit& fit, bool json) {
+  std::size_t width = 4;
+  for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
+  if (!json) print_fit(fit), print_largest_header(dimension, width);
+  for (const MatrixCell& cell : cells) {
+    if (!cell.excluded_by.empty()) continue;
+    const Largest largest = largest_of_cell(cell, dimension, machine, fit);
+    if (json)
+      print_largest_json(cell.id, dimension, largest, fit);
+    else
+      print_largest(cell.id, largest, width);
+  }
+  if (!json) fmt::print("{}: {}\n", dimension.name, dimension.about);
+}
+
 void plan(const PlanCommand& command) {
+  std::optional<CardFile> file;
+  if (!command.card.empty()) file = find_card(command.card);
+  const Dimension* dimension = command.largest.empty() ? nullptr : &dimension_named(command.largest);
   std::optional<Card> card;
-  if (!command.card.empty()) card = find_card(command.card).card;
+  if (file) card = file->card;
   if (!command.trace.empty() && !card)
     throw UsageError(
         fmt::format("--trace {}: a plan has only a card's times: name one with --card, or measure with "
@@ -90,8 +110,7 @@ void plan(const PlanCommand& command) {
   if (card) {  // a card multiplies narrow types by itself: nothing is widened for it
     machine.native_bf16 = machine.native_fp16 = true;
     machine.tf32 = card->tf32_flops > 0;
-    machine.memory_bytes = card->memory_bytes;
-    machine.context_bytes = card->context_bytes;
+    machine.kind = Machine::Kind::cuda;
     machine.rates = *card;
   }
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
@@ -100,12 +119,16 @@ void plan(const PlanCommand& command) {
   if (!command.trace.empty() && cells.size() > 1)
     throw UsageError(
         fmt::format("--trace {}: one file for {} cells; --cell ID chooses one", command.trace, cells.size()));
+  const MemoryFit fit = file ? fit_on_card(*file, budget) : fit_here(machine, budget);
+  machine.memory_bytes = fit.memory.bytes;
+  for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
+  if (dimension != nullptr) return find_largest_of(cells, *dimension, machine, fit, command.json);
   if (command.prices) return price(cells, machine, ceilings_for_prices(card, machine), command.json);
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
   for (const MatrixCell& cell : cells) {
     const std::string which = command.configuration.matrix.empty() ? "" : " --cell " + cell.id;
-    const PlanOptions options{.budget_bytes = budget,
+    const PlanOptions options{.fit = &fit,
                               .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which),
                               .card = card ? &*card : nullptr};
     const PlannedCell planned = plan_cell(cell, machine, options);
@@ -113,12 +136,13 @@ void plan(const PlanCommand& command) {
     if (command.dump) {
       fmt::print("# {}\n{}", cell.id, print(planned.step.program, planned.step.plan));
     } else if (command.json) {
-      fmt::print("{}\n", to_json(planned.record).dump());
+      print_plan_json(planned, fit);
     } else {
       if (&cell == &cells.front()) print_header(width, options.card);
       print_row(planned, width, card || budget > 0);
     }
   }
+  if (!command.dump && !command.json) print_fit(fit);
 }
 
 }  // namespace
@@ -128,17 +152,28 @@ void add_plan(CLI::App& app) {
   CLI::App& sub = *app.add_subcommand("plan", "every cell of a matrix: bytes, FLOPs, whether it fits; nothing runs");
   add_configuration_options(sub, command->configuration);
   sub.add_option("--cell", command->cell, "only this cell")->type_name("ID");
-  sub.add_option("--budget", command->budget,
-                 "memory there is, as 24GiB; default: the card's less its context, else this machine's")
+  sub.add_option(
+         "--budget", command->budget,
+         "memory there is, as 24GiB, in place of the card's or this machine's. Of a card: for the whole process, "
+         "context and libraries too; else for states and arena")
       ->type_name("SIZE");
-  sub.add_option("--card", command->card, "predict the time of a step on this card: a name (devices --cards) or a file")
+  sub.add_option("--card", command->card,
+                 "whether a step fits this card, and its time there: a name (devices --cards) or a file")
       ->type_name("NAME");
-  sub.add_option("--trace", command->trace,
-                 "the step as the card would at best run it, for ui.perfetto.dev; needs --card")
-      ->type_name("FILE.json.gz");
-  sub.add_flag("--prices", command->prices,
-               "what each activation and each checkpointing target frees and costs, the cheapest first");
-  sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
+  CLI::Option* trace = sub.add_option("--trace", command->trace,
+                                      "the step as the card would at best run it, for ui.perfetto.dev; needs --card")
+                           ->type_name("FILE.json.gz");
+  CLI::Option* prices =
+      sub.add_flag("--prices", command->prices,
+                   "what each activation and each checkpointing target frees and costs, the cheapest first");
+  CLI::Option* dump = sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
+  std::string about = "the largest value of a field that fits, found by planning, for each cell";
+  for (const Dimension& dimension : dimensions()) about += fmt::format("; {}: {}", dimension.name, dimension.about);
+  sub.add_option("--largest", command->largest, about)
+      ->type_name("batch|sequence|layers|hidden")
+      ->excludes(prices)
+      ->excludes(dump)
+      ->excludes(trace);
   add_json_option(sub, command->json);
   add_threads_option(sub, command->threads);
   sub.callback([command] { plan(*command); });

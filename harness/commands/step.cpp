@@ -28,7 +28,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save, trace, export_to;
+  std::string cell, batch, weights, save, trace, export_to, memory_cap;
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -191,6 +191,7 @@ void step(const StepCommand& command) {
   const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
   const Machine machine = machine_of(command.threads);
   require_fit(cell, machine);
+  cap_memory_to(command.memory_cap);
   Session session(cell, machine,
                   {.schedule_steps = command.steps,
                    .batch = batch ? &*batch : nullptr,
@@ -223,6 +224,7 @@ void add_step(CLI::App& app) {
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  add_memory_cap_option(sub, command->memory_cap);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { step(*command); });

@@ -13,7 +13,7 @@ namespace stepscope {
 namespace {
 
 struct WorkerCommand {
-  std::string cell_file, visit_file, kind;
+  std::string cell_file, visit_file, kind, memory_cap;
   int round = 1, threads = 0, heartbeat = -1;
 };
 
@@ -21,6 +21,7 @@ void work(const WorkerCommand& command) {
   signal(SIGPIPE, SIG_IGN);  // a coordinator that is gone takes this process along by itself
   const std::optional<VisitKind> kind = visit_kind_named(command.kind);
   if (!kind) throw UsageError("--kind " + command.kind + ": timed, profiled or learning");
+  cap_memory_to(command.memory_cap);
   const Matrix matrix = read_matrix(command.cell_file, {});
   const std::filesystem::path folder = std::filesystem::path(command.visit_file).parent_path();
   // The run's, as its plan was made by it, never a newer one of the cache.
@@ -42,6 +43,7 @@ void add_worker(CLI::App& app) {
   sub.add_option("--kind", command->kind)->required();
   sub.add_option("--round", command->round);
   sub.add_option("--heartbeat", command->heartbeat);
+  add_memory_cap_option(sub, command->memory_cap);
   add_threads_option(sub, command->threads);
   sub.callback([command] { work(*command); });
 }

@@ -13,7 +13,7 @@ std::optional<std::int64_t> parse_size(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(end, text.data() + text.size());
   for (const auto& [name, bytes] : units)
-    if (error == std::errc{} && unit == name && number > 0 && number * bytes < 0x1p60)
+    if (error == std::errc{} && unit == name && number * bytes >= 1 && number * bytes < 0x1p60)
       return std::llround(number * bytes);
   return std::nullopt;
 }

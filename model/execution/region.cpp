@@ -3,28 +3,43 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "model/base/dtype.h"
-#include "model/base/error.h"
 
 namespace stepscope {
 
 namespace {
 constexpr std::int64_t page_bytes = 4096;
 constexpr std::int64_t huge_page_bytes = std::int64_t{2} << 20;
+
+std::atomic<std::int64_t> cap_bytes = 0, held_bytes = 0;
+
+void take(std::int64_t bytes) {
+  const std::int64_t cap = cap_bytes, held = held_bytes += bytes;
+  if (cap == 0 || held <= cap) return;
+  held_bytes -= bytes;
+  throw OutOfMemory(fmt::format("{} bytes more than the {} held are refused: the cap is {}", bytes, held - bytes, cap));
+}
 }  // namespace
+
+void cap_memory(std::int64_t bytes) { cap_bytes = bytes; }
 
 // The region ends where its last page ends only if its size is a multiple of the page; a byte past a smaller one is
 // still caught by the measurement of used bytes, a page past any by the guard.
 Region::Region(std::int64_t bytes) : bytes_(bytes) {
+  take(bytes);
   const std::int64_t usable = round_up(bytes, page_bytes);
   mapped_bytes_ = usable + huge_page_bytes + page_bytes;
   void* mapped = mmap(nullptr, static_cast<std::size_t>(mapped_bytes_), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapped == MAP_FAILED) throw MachineError(fmt::format("no memory for {} bytes: {}", bytes, std::strerror(errno)));
+  if (mapped == MAP_FAILED) {
+    held_bytes -= bytes;
+    throw OutOfMemory(fmt::format("no memory for {} bytes: {}", bytes, std::strerror(errno)));
+  }
   mapped_ = static_cast<std::byte*>(mapped);
   base_ = mapped_ + (round_up(reinterpret_cast<std::int64_t>(mapped_), huge_page_bytes) -
                      reinterpret_cast<std::int64_t>(mapped_));
@@ -40,7 +55,9 @@ Region::Region(Region&& other) noexcept
       mapped_(std::exchange(other.mapped_, nullptr)) {}
 
 Region::~Region() {
-  if (mapped_ != nullptr) munmap(mapped_, static_cast<std::size_t>(mapped_bytes_));
+  if (mapped_ == nullptr) return;
+  held_bytes -= bytes_;
+  munmap(mapped_, static_cast<std::size_t>(mapped_bytes_));
 }
 
 }  // namespace stepscope

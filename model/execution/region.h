@@ -1,14 +1,24 @@
 // A piece of memory of the executor: zeroed, page-aligned, followed by a page that nobody may touch.
+//     cap_memory(6 << 30);   // what states and arenas may take together: beyond it the next one is refused, as by a full device
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "model/base/error.h"
+
 namespace stepscope {
+
+// There is no room for states or arena.
+struct OutOfMemory : MachineError {
+  using MachineError::MachineError;
+};
+
+void cap_memory(std::int64_t bytes);  // of this process; 0: no cap
 
 class Region {
  public:
-  explicit Region(std::int64_t bytes);  // MachineError where it cannot be had
+  explicit Region(std::int64_t bytes);  // OutOfMemory where it cannot be had
   ~Region();
   Region(Region&& other) noexcept;
   Region(const Region&) = delete;

@@ -1,6 +1,7 @@
 #include "model/program/liveness.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "model/program/memory_plan.h"
 #include "model/program/operation.h"
@@ -81,6 +82,23 @@ Liveness find_liveness(const Program& program) {
                                   static_cast<int>(i), static_cast<int>(i)});
   }
   return liveness;
+}
+
+std::vector<std::int64_t> live_bytes(const Liveness& liveness, std::size_t operations, bool with_workspaces) {
+  std::vector<std::int64_t> change(operations + 1, 0);
+  for (const Buffer& buffer : liveness.buffers) {
+    if (buffer.workspace_of >= 0 && !with_workspaces) continue;
+    change[static_cast<std::size_t>(buffer.born)] += buffer.bytes;
+    change[static_cast<std::size_t>(buffer.dies) + 1] -= buffer.bytes;
+  }
+  std::partial_sum(change.begin(), change.end(), change.begin());
+  change.pop_back();
+  return change;
+}
+
+std::int64_t least_arena_bytes(const Program& program) {
+  const std::vector<std::int64_t> sums = live_bytes(find_liveness(program), program.operations.size(), true);
+  return sums.empty() ? 0 : *std::max_element(sums.begin(), sums.end());
 }
 
 }  // namespace stepscope

@@ -29,4 +29,11 @@ struct Liveness {
 // where its kind permits it, the sizes agree, the operand is whole, read once, and dies there.
 [[nodiscard]] Liveness find_liveness(const Program& program);
 
+// By operation, the sum of the buffers alive at it.
+[[nodiscard]] std::vector<std::int64_t> live_bytes(const Liveness& liveness, std::size_t operations,
+                                                   bool with_workspaces);
+
+// The greatest of these sums with workspaces: no arena can be smaller, and nearly every plan's is no larger. Costs a fraction of a plan.
+[[nodiscard]] std::int64_t least_arena_bytes(const Program& program);
+
 }  // namespace stepscope

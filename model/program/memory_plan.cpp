@@ -104,27 +104,14 @@ std::int64_t largest_sum(const std::vector<std::int64_t>& sums, int& where) {
   return *largest;
 }
 
-std::vector<std::int64_t> sums_by_operation(const std::vector<Buffer>& buffers, std::size_t operations,
-                                            bool with_workspaces) {
-  std::vector<std::int64_t> change(operations + 1, 0);
-  for (const Buffer& buffer : buffers) {
-    if (buffer.workspace_of >= 0 && !with_workspaces) continue;
-    change[static_cast<std::size_t>(buffer.born)] += buffer.bytes;
-    change[static_cast<std::size_t>(buffer.dies) + 1] -= buffer.bytes;
-  }
-  std::partial_sum(change.begin(), change.end(), change.begin());
-  change.pop_back();
-  return change;
-}
-
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program) {
   const Liveness liveness = find_liveness(program);
   const std::vector<Buffer>& buffers = liveness.buffers;
   MemoryPlan plan;
-  plan.largest_sum_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), true), plan.fullest);
-  plan.largest_live_bytes = largest_sum(sums_by_operation(buffers, program.operations.size(), false), plan.peak);
+  plan.largest_sum_bytes = largest_sum(live_bytes(liveness, program.operations.size(), true), plan.fullest);
+  plan.largest_live_bytes = largest_sum(live_bytes(liveness, program.operations.size(), false), plan.peak);
 
   std::vector<int> order(buffers.size());
   std::vector<std::int64_t> offsets(buffers.size(), 0);
@@ -183,7 +170,7 @@ std::vector<Placement> MemoryPlan::live_at(int operation) const {
 }
 
 std::vector<std::int64_t> MemoryPlan::timeline(const Program& program) const {
-  return sums_by_operation(find_liveness(program).buffers, program.operations.size(), true);
+  return live_bytes(find_liveness(program), program.operations.size(), true);
 }
 
 StateBytes state_bytes(const Program& program) {

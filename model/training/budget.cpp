@@ -139,15 +139,15 @@ std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
 }
 
 std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {
-  switch (budget.of) {
-    case MemoryBudget::Of::bytes: return budget.bytes - machine_.context_bytes;
-    case MemoryBudget::Of::device: return machine_.memory_bytes - machine_.context_bytes;
-    case MemoryBudget::Of::share: break;
-  }
+  if (budget.of == MemoryBudget::Of::bytes) return budget.bytes - machine_.context_bytes;
   const StepPlanner& planner = *planners_.begin()->second;  // the fewest chunks
   const Step whole = planner.planned(keepable(planner.forward()));
-  return state_bytes(whole.program).total() +
-         static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
+  const std::int64_t states = state_bytes(whole.program).total();
+  if (budget.of == MemoryBudget::Of::share)
+    return states + static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
+  // The CPU machine holds states twice while used bytes are measured.
+  const bool twice = machine_.kind == Machine::Kind::cpu;
+  return machine_.memory_bytes - machine_.context_bytes - (twice ? states : 0);
 }
 
 StepRecipe BudgetFrontier::recipe_of(const FrontierMember& member) const {
