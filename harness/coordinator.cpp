@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "harness/choices.h"
 #include "harness/environment.h"
 #include "harness/interrupt.h"
 #include "harness/numerics.h"
@@ -156,6 +157,10 @@ void Coordinator::open_run() {
                                                        : request_.matrix.text);
   if (calibration) write_calibration(request_.out / "calibration.json", *calibration);
   progress_.begin(request_.out / "run.log");
+  std::vector<MatrixCell> cells;
+  for (const Entry& entry : entries_)
+    if (runs(entry)) cells.push_back(entry.cell);
+  keep_choices(request_.out, cells, request_.machine);
   for (Entry& entry : entries_) {
     fs::create_directories(folder(entry), error);
     if (error) throw UsageError(fmt::format("--out {}: cannot be written: {}", request_.out.string(), error.message()));

@@ -86,35 +86,28 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
 // Whether the budget had no say in how many chunks logits are computed in.
 bool chunks_may_help(const MatrixCell& cell) { return recipe_of(cell.configuration).logits_chunks == 1; }
 
-// What `make` makes of the shape of the cell's mask; its UsageErrors get the place where the field was given.
-template <class Make>
-auto told_where_given(const MatrixCell& cell, const Make& make) {
-  Shape mask;
+}  // namespace
+
+Shape mask_shape_of(const MatrixCell& cell) {
+  const std::string file = mask_file_of(cell.configuration.model);
+  if (file.empty()) return {};
   try {
-    if (const std::string file = mask_file_of(cell.configuration.model); !file.empty())
-      mask = read_mask_file(file).shape;
+    return read_mask_file(file).shape;
   } catch (const UsageError& error) {
     throw UsageError(cell.given ? located(error.what(), *cell.given, "mask") : error.what());
   }
-  try {
-    return make(mask);
-  } catch (const UsageError& error) {
-    throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
-  }
 }
-
-}  // namespace
 
 Step build_cell_step(const MatrixCell& cell, const Machine& machine) {
   const Configuration& c = cell.configuration;
-  return told_where_given(
-      cell, [&](const Shape& mask) { return build_step(c.model, c.training, recipe_of(c), machine, mask); });
+  return with_mask_of(cell,
+                      [&](const Shape& mask) { return build_step(c.model, c.training, recipe_of(c), machine, mask); });
 }
 
 StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine) {
   const Configuration& c = cell.configuration;
-  return told_where_given(
-      cell, [&](const Shape& mask) { return StepPlanner(c.model, c.training, recipe_of(c), machine, mask); });
+  return with_mask_of(cell,
+                      [&](const Shape& mask) { return StepPlanner(c.model, c.training, recipe_of(c), machine, mask); });
 }
 
 Needs needs_of(const Program& program, const MemoryFit& fit) {
@@ -136,14 +129,14 @@ Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const Memory
     return needs;
   }
   const StepPlanner planner = planner_of_cell(cell, machine);
-  return told_where_given(cell, [&](const Shape&) {
+  return with_mask_of(cell, [&](const Shape&) {
     return needs_of(planner.lowered(recipe_of(cell.configuration).keep(planner.forward())), fit);
   });
 }
 
 Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card) {
   const Configuration& c = cell.configuration;
-  return told_where_given(cell, [&](const Shape& mask) {
+  return with_mask_of(cell, [&](const Shape& mask) {
     return checkpointing_prices(c.model, c.training, recipe_of(c), machine, mask, card);
   });
 }

@@ -8,6 +8,7 @@
 
 #include "harness/cell.h"
 #include "harness/fit.h"
+#include "model/base/error.h"
 #include "model/program/cost.h"
 #include "model/training/prices.h"
 #include "model/training/step_program.h"
@@ -23,6 +24,8 @@ struct PlanOptions {
   const Card* ceilings = nullptr;  // what this machine was measured to do: MFU and HFU divide by them
   std::string no_ceilings = "no peak of this machine is known";  // why there are none
 };
+
+[[nodiscard]] Shape mask_shape_of(const MatrixCell& cell);  // of its custom mask; none: empty
 
 // Throws UsageError, told where the field was given; Unsupported where the machine cannot.
 [[nodiscard]] Step build_cell_step(const MatrixCell& cell, const Machine& machine);
@@ -42,6 +45,16 @@ struct Needs {
 
 // Of a cell with its checkpointing set aside. Throws as build_cell_step does.
 [[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card);
+
+// What `make(shape of the cell's mask)` makes; its UsageErrors get the place where the field was given.
+template <class Make>
+auto with_mask_of(const MatrixCell& cell, const Make& make) {
+  try {
+    return make(mask_shape_of(cell));
+  } catch (const UsageError& error) {
+    throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
+  }
+}
 
 struct PlannedCell {
   Step step;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "reports/calibration.h"
+#include "reports/choices.h"
 #include "reports/record.h"
 #include "reports/statistics.h"
 #include "reports/visit.h"
@@ -29,6 +30,8 @@ struct MeasuredRun {
       nlohmann::ordered_json::object();  // environment.json as it is; empty where there is none
   std::string matrix_text = {};  // matrix.toml as it is
   std::optional<Calibration> calibration = {};  // calibration.json; none: the machine was not calibrated
+
+  std::optional<Choices> choices = {};  // choices.json; none: a run of an earlier version
 
   [[nodiscard]] const Cell* find(std::string_view id) const;
 };

@@ -5,8 +5,10 @@
 #include <optional>
 
 #include "harness/calibrate.h"
+#include "harness/choices.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/fits.h"
+#include "harness/commands/frontier.h"
 #include "harness/commands/options.h"
 #include "harness/commands/prices.h"
 #include "harness/planned.h"
@@ -23,7 +25,7 @@ namespace {
 struct PlanCommand {
   ConfigurationOptions configuration;
   std::string cell, budget, card, trace, largest;
-  bool json = false, dump = false, prices = false;
+  bool json = false, dump = false, prices = false, frontier = false;
   int threads = 0;
 };
 
@@ -78,6 +80,13 @@ void price(const std::vector<MatrixCell>& cells, const Machine& machine, const C
   }
 }
 
+// One for each mix of fields beside checkpointing.
+void show_frontier(const std::vector<MatrixCell>& cells, const Machine& machine, bool json) {
+  const Choices choices = choices_of(cells, machine, cells.size());
+  for (const ChoiceGroup& group : choices.groups)
+    json ? print_frontier_json(choices.times_of, group) : print_frontier(choices.times_of, group);
+}
+
 void find_largest_of(const std::vector<MatrixCell>& cells, const Dimension& dimension, const Machine& machine,
                      const MemoryFit& fit, bool json) {
   std::size_t width = 4;
@@ -123,6 +132,7 @@ void plan(const PlanCommand& command) {
   machine.memory_bytes = fit.memory.bytes;
   for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
   if (dimension != nullptr) return find_largest_of(cells, *dimension, machine, fit, command.json);
+  if (command.frontier) return show_frontier(cells, machine, command.json);
   if (command.prices) return price(cells, machine, ceilings_for_prices(card, machine), command.json);
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
@@ -166,12 +176,19 @@ void add_plan(CLI::App& app) {
   CLI::Option* prices =
       sub.add_flag("--prices", command->prices,
                    "what each activation and each checkpointing target frees and costs, the cheapest first");
+  CLI::Option* frontier =
+      sub.add_flag(
+             "--frontier", command->frontier,
+             "what checkpointing can do: the fastest step for every number of bytes, and where named values stand")
+          ->excludes(prices)
+          ->excludes(trace);
   CLI::Option* dump = sub.add_flag("--dump", command->dump, "print the program of each cell, one line an operation");
   std::string about = "the largest value of a field that fits, found by planning, for each cell";
   for (const Dimension& dimension : dimensions()) about += fmt::format("; {}: {}", dimension.name, dimension.about);
   sub.add_option("--largest", command->largest, about)
       ->type_name("batch|sequence|layers|hidden")
       ->excludes(prices)
+      ->excludes(frontier)
       ->excludes(dump)
       ->excludes(trace);
   add_json_option(sub, command->json);

@@ -60,11 +60,6 @@ std::map<std::string, KeepSet> named_keep_sets(const Program& forward) {
   return named;
 }
 
-std::string label(const FrontierMember& member) {
-  if (!member.name.empty()) return member.name;
-  return fmt::format("budget:{}MiB", (member.peak_bytes + (1 << 20) - 1) >> 20);
-}
-
 }  // namespace
 
 BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
@@ -122,11 +117,17 @@ void BudgetFrontier::keep_the_best() {
     } else if (!member.name.empty()) {
       const auto dominator = std::ranges::find_if(
           best, [&](const FrontierMember& other) { return other.peak_bytes <= member.peak_bytes; });
-      member.dominated_by = label(*dominator);
+      member.dominated_by = value_of(*dominator);
       dominated_.push_back(std::move(member));
     }
   }
   members_ = std::move(best);
+}
+
+std::string BudgetFrontier::value_of(const FrontierMember& member) const {
+  if (!member.name.empty()) return member.name;
+  const std::int64_t mib = 1 << 20;
+  return fmt::format("budget:{}MiB", (member.peak_bytes + machine_.context_bytes + mib - 1) / mib);
 }
 
 std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {

@@ -35,6 +35,8 @@ class BudgetFrontier {
 
   [[nodiscard]] const std::vector<FrontierMember>& members() const { return members_; }  // by time, the fastest first
   [[nodiscard]] const std::vector<FrontierMember>& dominated() const { return dominated_; }  // named ones
+  [[nodiscard]] std::string value_of(
+      const FrontierMember& member) const;  // of `checkpointing`: "MLPBlock", "budget:2048MiB"
   [[nodiscard]] std::int64_t planned_peak(
       const FrontierMember& member) const;  // states and arena of its real plan; a member's own address
   [[nodiscard]] std::int64_t limit_bytes(const MemoryBudget& budget) const;  // for states and arena
