@@ -9,6 +9,7 @@
 #include "harness/cell.h"
 #include "harness/fit.h"
 #include "model/program/cost.h"
+#include "model/program/time_model.h"
 #include "model/training/prices.h"
 #include "model/training/step_program.h"
 #include "reports/record.h"
@@ -20,6 +21,8 @@ struct PlanOptions {
   const MemoryFit* fit = nullptr;  // what the cell has to fit; null: states and arena the machine's memory
   std::string repeat = {};  // the one-line command that does this cell again
   const Card* card = nullptr;  // whose roofline predicts the time
+  const TimeModel* times = nullptr;  // without a card: what predicts the time
+  std::string times_source = {};  // where they are from
   const Card* ceilings = nullptr;  // what this machine was measured to do: MFU and HFU divide by them
   std::string no_ceilings = "no peak of this machine is known";  // why there are none
 };
@@ -41,7 +44,7 @@ struct Needs {
 [[nodiscard]] StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine);
 
 // Of a cell with its checkpointing set aside. Throws as build_cell_step does.
-[[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card);
+[[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const TimeModel& times);
 
 struct PlannedCell {
   Step step;

@@ -25,7 +25,7 @@ class PricesOf : public ::testing::TestWithParam<const char*> {
   TrainingSettings training{.global_batch = 8, .sequence = 32, .optimizer = "adam"};
   StepRecipe recipe{.compute = DType::bf16, .micro_steps = 2};
   Machine machine = multiplies_bf16();
-  Prices prices = checkpointing_prices(model, training, recipe, machine, {}, some_card());
+  Prices prices = checkpointing_prices(model, training, recipe, machine, {}, {.ceilings = some_card()});
 };
 
 TEST_P(PricesOf, each_is_reproduced_by_planning_without_exactly_those_values) {
@@ -70,8 +70,9 @@ TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
 // Fused attention keeps no scores: to run it again frees a number a row and head, and costs the whole of it.
 TEST(PricesOfAttention, fused_it_is_the_wrong_thing_to_recompute) {
   const TrainingSettings training{.global_batch = 8, .sequence = 128, .optimizer = "adam"};
-  const Prices prices = checkpointing_prices(resolved(preset_named("seed-small").model), training,
-                                             {.compute = DType::bf16}, multiplies_bf16(), {}, some_card());
+  const Prices prices =
+      checkpointing_prices(resolved(preset_named("seed-small").model), training, {.compute = DType::bf16},
+                           multiplies_bf16(), {}, {.ceilings = some_card()});
   const auto row = std::find_if(prices.rows.begin(), prices.rows.end(),
                                 [](const Price& price) { return price.target == "attention"; });
   ASSERT_NE(row, prices.rows.end());
