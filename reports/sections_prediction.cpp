@@ -90,7 +90,70 @@ Table predicted_table(const Analysis& analysis) {
                   {.title = "alike",
                    .help = "share of the time whose operations other cells ran with the same types and shapes"}},
       .sortable = true,
-      .shown_rows = 12};
+      .shown_rows = analysis.run.cells.size() > 40 ? std::size_t{30} : std::size_t{0}};
+  const auto size = [&](std::int64_t value) {
+    return number_cell(in(sizes, static_cast<double>(value)), static_cast<double>(value));
+  };
+  for (const Cell& cell : analysis.run.cells) {
+    if (!is_predicted(cell)) continue;
+    const Record& record = cell.record;
+    const StepTime& measured = *record.step_time_ns;
+    const std::optional<std::int64_t> used = record.bytes.used_peak;
+    const auto difference = static_cast<double>(used.value_or(0) - record.bytes.predicted_peak);
+    const double share = record.predicted_time->measured_share.value_or(0);
+    table.rows.push_back(
+        {text_cell(analysis.names.label(record), &cell == analysis.best() ? "best" : ""),
+         size(record.bytes.predicted_peak), used ? size(*used) : no_value(),
+         used ? number_cell(format_count(difference), difference, difference == 0 ? "good" : "bad") : no_value(),
+         number_cell(in(times, record.predicted_time->step_ns), record.predicted_time->step_ns),
+         number_cell(in(times, measured.median), measured.median),
+         measured.low ? text_cell(fmt::format("{}–{}", in(times, *measured.low), in(times, *measured.high)), "muted")
+                      : no_value(),
+         number_cell(signed_percent(error_of(record)), error_of(record)), number_cell(format_percent(share), share)});
+  }
+  return table;
+}
+
+struct Efficiency {
+  double time_ns = 0, floor_ns = 0;
+  std::int64_t runs = 0;
+  int sizes = 0;
+};
+using Kind = std::tuple<std::string, std::string, std::string>;  // operation, types, phase
+
+std::vector<std::pair<Kind, Efficiency>> efficiencies(const TimeModel& model) {
+  std::map<Kind, Efficiency> kinds;
+  for (const MeasuredOperation& one : model.operations) {
+    const auto runs = static_cast<double>(one.runs);
+    Efficiency& kind = kinds[{one.work.operation, types_of(one.work.operands), one.work.phase}];
+    kind.time_ns += runs * one.time_ns;
+    kind.floor_ns += runs * one.floor_ns;
+    kind.runs += one.runs;
+    ++kind.sizes;
+  }
+  std::vector<std::pair<Kind, Efficiency>> rows(kinds.begin(), kinds.end());
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.second.time_ns > b.second.time_ns; });
+  return rows;
+}
+
+Table efficiency_table(const TimeModel& model) {
+  const std::vector<std::pair<Kind, Efficiency>> rows = efficiencies(model);
+  double all = 0;
+  for (const auto& [key, kind] : rows) all += kind.time_ns;
+  Table table{.name = "efficiency",
+              .caption =
+                  "What operations reach of this machine's roofline, over all cells; most time first. This is what "
+                  "predicts an operation of a size that was never measured.",
+              .columns = {{.title = "operation", .number = false},
+                          {.title = "types", .number = false, .help = "operands > results"},
+                          {.title = "phase", .number = false},
+                          {.title = "sizes", .help = "of operands, each measured"},
+                          {.title = "runs", .help = "in a step of each cell, together"},
+                          {.title = "share of time"},
+                          {.title = "efficiency", .unit = "%", .help = "roofline time / time"}},
+              .sortable = true,
+              .shown_rows = 12};
   for (const auto& [key, kind] : rows) {
     const auto& [operation, types, phase] = key;
     const double share = kind.time_ns / all, efficiency = kind.floor_ns / kind.time_ns;
