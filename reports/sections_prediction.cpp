@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <sstream>
 #include <tuple>
 
 #include "reports/figures.h"
@@ -35,7 +36,14 @@ std::string error_sentence(const Analysis& analysis, const LeftOutError& error) 
   if (error.rank_correlation && order.pairs > 0)
     text += fmt::format(", and of {} pairs that were predicted more than 10 % apart, {} came out in that order",
                         order.pairs, order.in_order == order.pairs ? "all" : std::to_string(order.in_order));
-  return error.rank_correlation ? text + "." : text;
+  if (error.rank_correlation) text += ".";
+  const auto disturbed = std::count_if(analysis.run.cells.begin(), analysis.run.cells.end(), [](const Cell& cell) {
+    return is_predicted(cell) && cell.record.disturbed_visits > 0;
+  });
+  if (disturbed > 0)
+    text += fmt::format(" {} of the cells {} disturbed by other work while measured, which no prediction knows of.",
+                        disturbed, disturbed == 1 ? "was" : "were");
+  return text;
 }
 
 // How much of the predictions rests on operations that no other cell ran.
@@ -137,6 +145,25 @@ std::vector<std::pair<Kind, Efficiency>> efficiencies(const TimeModel& model) {
   return rows;
 }
 
+// "u8 fp32 fp32 > fp32" -> "u8 fp32×2 > fp32"
+std::string shortened(const std::string& types) {
+  std::istringstream words(types);
+  std::string text, last, word;
+  int times = 0;
+  const auto close = [&] { text += (text.empty() ? "" : " ") + last + (times > 1 ? fmt::format("×{}", times) : ""); };
+  while (words >> word) {
+    if (times > 0 && word == last) {
+      ++times;
+      continue;
+    }
+    if (times > 0) close();
+    last = word;
+    times = 1;
+  }
+  if (times > 0) close();
+  return text;
+}
+
 Table efficiency_table(const TimeModel& model) {
   const std::vector<std::pair<Kind, Efficiency>> rows = efficiencies(model);
   double all = 0;
@@ -157,10 +184,11 @@ Table efficiency_table(const TimeModel& model) {
   for (const auto& [key, kind] : rows) {
     const auto& [operation, types, phase] = key;
     const double share = kind.time_ns / all, efficiency = kind.floor_ns / kind.time_ns;
-    table.rows.push_back(
-        {text_cell(operation), text_cell(types), text_cell(phase), number_cell(std::to_string(kind.sizes), kind.sizes),
-         number_cell(format_count(static_cast<double>(kind.runs)), static_cast<double>(kind.runs)),
-         number_cell(format_percent(share), share), number_cell(fmt::format("{:.1f}", 100 * efficiency), efficiency)});
+    table.rows.push_back({text_cell(operation), text_cell(shortened(types)), text_cell(phase),
+                          number_cell(std::to_string(kind.sizes), kind.sizes),
+                          number_cell(format_count(static_cast<double>(kind.runs)), static_cast<double>(kind.runs)),
+                          number_cell(format_percent(share), share),
+                          number_cell(fmt::format("{:.1f}", 100 * efficiency), efficiency)});
   }
   return table;
 }

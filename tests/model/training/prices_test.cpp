@@ -50,6 +50,28 @@ TEST_P(PricesOf, each_is_reproduced_by_planning_without_exactly_those_values) {
   }
 }
 
+// What a machine's operations took in forward is what running them again adds.
+TEST_P(PricesOf, times_may_be_measured_ones) {
+  recipe.keep = keepable;
+  const Step whole = build_step(model, training, recipe, machine);
+  TimeModel measured{.ceilings = some_card()};
+  for (const TimedWork& row : counted_work(whole.program))
+    measured.operations.push_back({.work = row.work,
+                                   .time_ns = 1e3 + static_cast<double>(row.work.bytes % 991),
+                                   .floor_ns = floor_ns(some_card(), row.work),
+                                   .runs = row.count});
+  const Prices by_measured = checkpointing_prices(model, training, recipe, machine, {}, measured);
+  EXPECT_NEAR(by_measured.step_ns, step_time_ns(whole.program, calibrated_times(whole.program, measured)), 1);
+  ASSERT_EQ(by_measured.rows.size(), prices.rows.size());
+  for (const Price& row : by_measured.rows) {
+    const auto roofline = std::find_if(prices.rows.begin(), prices.rows.end(),
+                                       [&](const Price& other) { return other.target == row.target; });
+    ASSERT_NE(roofline, prices.rows.end());
+    EXPECT_EQ(row.freed_bytes, roofline->freed_bytes);  // bytes do not depend on times
+    EXPECT_GE(row.added_ns, 1e3 * static_cast<double>(recipe.micro_steps) - 1) << row.target;  // a run each micro-step
+  }
+}
+
 TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
   const auto dearer = [](const Price& a, const Price& b) { return a.ns_per_gib() > b.ns_per_gib(); };
   EXPECT_EQ(std::adjacent_find(prices.rows.begin(), prices.rows.end(), dearer), prices.rows.end());
