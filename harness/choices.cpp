@@ -55,7 +55,7 @@ ChoiceGroup choice_group_of(const MatrixCell& cell, const Machine& machine) {
   ChoiceGroup group{.title = title_of(cell.configuration)};
   for (const FrontierMember& member : frontier.members()) group.frontier.push_back(row_of(frontier, member));
   for (const FrontierMember& member : frontier.dominated()) group.dominated.push_back(row_of(frontier, member));
-  const Prices prices = prices_of_cell(cell, machine, machine.rates);
+  const Prices prices = prices_of_cell(cell, machine, {.ceilings = machine.rates});
   group.state_bytes = frontier.planned_peak(frontier.members().front()) - prices.arena_bytes;
   for (const Price& price : prices.rows)
     group.prices.push_back({.target = price.target,

@@ -12,6 +12,7 @@
 #include "harness/choices.h"
 #include "harness/environment.h"
 #include "harness/interrupt.h"
+#include "harness/kept_times.h"
 #include "harness/numerics.h"
 #include "harness/planned.h"
 #include "harness/run_files.h"
@@ -24,6 +25,7 @@
 #include "model/base/json.h"
 #include "model/program/print.h"
 #include "reports/cell.h"
+#include "reports/prediction.h"
 #include "reports/recommendation.h"
 #include "reports/statistics.h"
 
@@ -77,8 +79,17 @@ void Coordinator::finish() {
     save(entry);  // numerics of all are there now: unverified cells lose their time
     write_cell_files(folder(entry), visits_of(entry));
   }
+  keep_times_of_run();
   if (rounds_ == 1) note("one round: drift of the machine is not controlled");
   save_environment();
+}
+
+// Each cell's time as the others predict it, and what operations took here, for this run's report and for plans to come.
+void Coordinator::keep_times_of_run() {
+  const std::optional<TimeModelFile> times = publish_predictions(request_.out);
+  if (!times) return;
+  if (const std::string why = keep_times(request_.machine, *times); !why.empty())
+    note("times of operations are kept in the run alone: " + why);
 }
 
 void Coordinator::list_cells() {
@@ -117,7 +128,7 @@ void Coordinator::plan_cells() {
   std::set<std::string> sources;
   std::optional<Card> ceilings;
   if (request_.calibration.calibration) ceilings = card_of(*request_.calibration.calibration);
-  if (!ceilings) note("no MFU, HFU and floor: " + request_.calibration.note);
+  if (!ceilings) note("no MFU, HFU, floor and predicted times: " + request_.calibration.note);
   for (Entry& entry : entries_) {
     const std::string which = request_.matrix.file.empty() ? "" : " --cell " + entry.cell.id;
     const std::string repeat = entry.cell.added  // the matrix does not have it

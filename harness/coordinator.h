@@ -66,6 +66,7 @@ class Coordinator {
   void measure_rounds();
   void measure_learning();
   void finish();
+  void keep_times_of_run();
   [[nodiscard]] std::vector<Due> due_in(int round, bool profiled) const;
   [[nodiscard]] std::vector<Entry*> learners();
   [[nodiscard]] int rounds_within_limit(int round) const;

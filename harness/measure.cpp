@@ -115,6 +115,7 @@ void measure_profiled(Visit& visit, Session& session, const VisitRequest& reques
                            .flops = row.flops,
                            .bytes = row.bytes});
   }
+  visit.operations = time_by_work(session.program(), spans.trace());
   visit.memory = memory_timeline(session.plan());
 }
 

@@ -86,6 +86,20 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
 // Whether the budget had no say in how many chunks logits are computed in.
 bool chunks_may_help(const MatrixCell& cell) { return recipe_of(cell.configuration).logits_chunks == 1; }
 
+void add_time(Record& record, const Program& program, const PlanOptions& options) {
+  if (options.card != nullptr) {
+    record.predicted_time = {.step_ns = step_time_ns(program, roofline_times(program, *options.card)),
+                             .card = options.card->name,
+                             .source = "roofline of " + options.card->name};
+  } else if (options.times != nullptr) {
+    const PredictedStep step = predicted_step(*options.times, counted_work(program));
+    record.predicted_time = {.step_ns = step.time_ns,
+                             .card = options.times->ceilings.name,
+                             .source = options.times_source,
+                             .measured_share = step.measured_share};
+  }
+}
+
 }  // namespace
 
 Shape mask_shape_of(const MatrixCell& cell) {
@@ -134,10 +148,10 @@ Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const Memory
   });
 }
 
-Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card) {
+Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const TimeModel& times) {
   const Configuration& c = cell.configuration;
   return with_mask_of(cell, [&](const Shape& mask) {
-    return checkpointing_prices(c.model, c.training, recipe_of(c), machine, mask, card);
+    return checkpointing_prices(c.model, c.training, recipe_of(c), machine, mask, times);
   });
 }
 
@@ -160,11 +174,7 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   }
   add_plan(record, cell, planned.step, machine);
   add_budget(record, planned.step);
-  if (options.card != nullptr)
-    record.predicted_time = {
-        .step_ns = step_time_ns(planned.step.program, roofline_times(planned.step.program, *options.card)),
-        .card = options.card->name,
-        .source = "roofline of " + options.card->name};
+  add_time(record, planned.step.program, options);
   const std::int64_t limit = planned.limit_bytes =
       options.fit == nullptr ? machine.memory_bytes : options.fit->limit_bytes(record.bytes.state);
   if (record.budget) planned.limit_bytes = std::min(limit, record.budget->limit_bytes);

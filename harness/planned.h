@@ -10,6 +10,7 @@
 #include "harness/fit.h"
 #include "model/base/error.h"
 #include "model/program/cost.h"
+#include "model/program/time_model.h"
 #include "model/training/prices.h"
 #include "model/training/step_program.h"
 #include "reports/record.h"
@@ -21,6 +22,8 @@ struct PlanOptions {
   const MemoryFit* fit = nullptr;  // what the cell has to fit; null: states and arena the machine's memory
   std::string repeat = {};  // the one-line command that does this cell again
   const Card* card = nullptr;  // whose roofline predicts the time
+  const TimeModel* times = nullptr;  // without a card: what predicts the time
+  std::string times_source = {};  // where they are from
   const Card* ceilings = nullptr;  // what this machine was measured to do: MFU and HFU divide by them
   std::string no_ceilings = "no peak of this machine is known";  // why there are none
 };
@@ -44,13 +47,14 @@ struct Needs {
 [[nodiscard]] StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine);
 
 // Of a cell with its checkpointing set aside. Throws as build_cell_step does.
-[[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Card& card);
+[[nodiscard]] Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const TimeModel& times);
 
 // What `make(shape of the cell's mask)` makes; its UsageErrors get the place where the field was given.
 template <class Make>
 auto with_mask_of(const MatrixCell& cell, const Make& make) {
+  const Shape mask = mask_shape_of(cell);
   try {
-    return make(mask_shape_of(cell));
+    return make(mask);
   } catch (const UsageError& error) {
     throw UsageError(cell.given ? located(error.what(), *cell.given) : error.what());
   }

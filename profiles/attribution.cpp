@@ -60,4 +60,17 @@ std::vector<AttributedTime> attribute(const Program& program, const Trace& trace
   return rows;
 }
 
+std::vector<TimedWork> time_by_work(const Program& program, const Trace& trace) {
+  if (trace.steps.empty()) return {};
+  std::vector<TimedWork> rows = counted_work(program);
+  std::map<OperationWork, std::size_t> row_of;
+  for (std::size_t r = 0; r < rows.size(); ++r) row_of[rows[r].work] = r;
+  std::vector<std::size_t> row_of_operation;
+  for (const Operation& op : program.operations) row_of_operation.push_back(row_of.at(work_of(program, op)));
+  for (const Span& span : trace.spans)
+    rows[row_of_operation[static_cast<std::size_t>(span.operation)]].time_ns +=
+        static_cast<double>(span.end_ns - span.begin_ns) / static_cast<double>(trace.steps.size());
+  return rows;
+}
+
 }  // namespace stepscope

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/program/program.h"
+#include "model/program/time_model.h"
 #include "profiles/trace_model.h"
 
 namespace stepscope {
@@ -25,5 +26,8 @@ struct AttributedTime {
 
 // In the order of first appearance; the row of gaps last.
 [[nodiscard]] std::vector<AttributedTime> attribute(const Program& program, const Trace& trace);
+
+// The same time by what was done, wherever in the model: what a time model is learned from. Nothing between.
+[[nodiscard]] std::vector<TimedWork> time_by_work(const Program& program, const Trace& trace);
 
 }  // namespace stepscope

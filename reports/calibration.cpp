@@ -5,18 +5,11 @@
 #include <algorithm>
 
 #include "model/base/file.h"
-#include "reports/json_fields.h"
+#include "reports/calibration_fields.h"
 #include "reports/statistics.h"
 
 namespace stepscope {
 
-void fields(auto& field, Of<CalibrationKey> auto& key) {
-  field("processor", key.processor);
-  field("threads", key.threads);
-  field("onednn", key.onednn);
-  field("march", key.march);
-  field("bf16", key.bf16);
-}
 void fields(auto& field, Of<Rate> auto& rate) {
   field("best", rate.best);
   field("median", rate.median);

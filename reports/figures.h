@@ -23,6 +23,7 @@ inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recomp
 [[nodiscard]] std::optional<Figure> time_phases_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> time_operations_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> roofline_figure(const Analysis& analysis, const Card& ceilings);
+[[nodiscard]] std::optional<Figure> predicted_time_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation);
 [[nodiscard]] std::optional<Figure> learning_figure(const Analysis& analysis);
 

@@ -85,6 +85,7 @@ void fields(auto& field, Of<PredictedTime> auto& time) {
   field("step_ns", time.step_ns);
   field("card", time.card);
   field("source", time.source);
+  field("measured_share", time.measured_share);
 }
 void fields(auto& field, Of<LossScaling> auto& scaling) {
   field("scale", scaling.scale);

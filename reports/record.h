@@ -83,6 +83,8 @@ struct PredictedTime {  // from a card's roofline or measured operation times
   double step_ns = 0;
   std::string card = {};
   std::string source = {};  // "roofline of h100-sxm"
+  std::optional<double> measured_share =
+      {};  // of the operations' time: those that were measured with the same operands
 };
 
 struct LossScaling {  // of the visit with the most steps
@@ -122,6 +124,7 @@ struct Record {
   Numerics numerics = {};
   std::optional<LossScaling> loss_scaling = {};  // where the precision scales the loss
   std::optional<double> profiler_overhead = {};  // profiled step / timed step - 1
+  // Of a measured cell: from a calibration that has not seen it.
   std::optional<PredictedTime> predicted_time = {};
   std::optional<BudgetRecord> budget = {};
   int failed_visits = 0;

@@ -78,7 +78,7 @@ Report report_on(const MeasuredRun& run) {
   add_facts(report, run);
   report.sections = {answer_section(analysis),   time_memory_section(analysis), techniques_section(analysis),
                      cells_section(analysis),    memory_section(analysis),      time_section(analysis),
-                     learning_section(analysis), trust_section(analysis)};
+                     learning_section(analysis), prediction_section(analysis),  trust_section(analysis)};
   return report;
 }
 

@@ -88,6 +88,7 @@ MeasuredRun read_run(const fs::path& folder) {
   run.environment = read_environment(folder / "environment.json");
   if (fs::exists(folder / "calibration.json")) run.calibration = read_calibration(folder / "calibration.json");
   if (fs::exists(folder / "choices.json")) run.choices = read_choices(folder / "choices.json");
+  if (fs::exists(folder / "time_model.json")) run.times = read_time_model(folder / "time_model.json");
   run.matrix_text = text_of(folder / "matrix.toml");
   return run;
 }

@@ -12,6 +12,7 @@
 #include "reports/choices.h"
 #include "reports/record.h"
 #include "reports/statistics.h"
+#include "reports/time_model_file.h"
 #include "reports/visit.h"
 
 namespace stepscope {
@@ -30,6 +31,7 @@ struct MeasuredRun {
       nlohmann::ordered_json::object();  // environment.json as it is; empty where there is none
   std::string matrix_text = {};  // matrix.toml as it is
   std::optional<Calibration> calibration = {};  // calibration.json; none: the machine was not calibrated
+  std::optional<TimeModelFile> times = {};  // time_model.json; none: not calibrated, or nothing was profiled
 
   std::optional<Choices> choices = {};  // choices.json; none: a run of an earlier version
 

@@ -26,6 +26,7 @@ struct Analysis {  // computed once, read by every section
 [[nodiscard]] std::vector<Block> floor_blocks(const Analysis& analysis);  // of the section on time
 [[nodiscard]] ReportSection time_section(const Analysis& analysis);
 [[nodiscard]] ReportSection learning_section(const Analysis& analysis);
+[[nodiscard]] ReportSection prediction_section(const Analysis& analysis);
 [[nodiscard]] ReportSection trust_section(const Analysis& analysis);
 
 }  // namespace stepscope

@@ -70,6 +70,20 @@ Interval interval_of_logs(std::span<const double> logs, double confidence) {
   return interval;
 }
 
+std::vector<double> ranks_of(std::span<const double> values) {
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  std::vector<double> ranks(values.size());
+  for (std::size_t first = 0; first < order.size();) {
+    std::size_t end = first;
+    while (end < order.size() && values[order[end]] == values[order[first]]) ++end;
+    for (std::size_t i = first; i < end; ++i) ranks[order[i]] = static_cast<double>(first + end - 1) / 2;
+    first = end;
+  }
+  return ranks;
+}
+
 }  // namespace
 
 double t_quantile(double probability, double degrees) {
@@ -128,6 +142,21 @@ Trend trend_of(std::span<const double> steps) {
 std::optional<double> spread_of(std::span<const double> visit_medians) {
   if (visit_medians.size() < 2) return std::nullopt;
   return std::expm1(std::sqrt(variance_of(logs_of(visit_medians))));
+}
+
+std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b) {
+  if (a.size() != b.size()) throw std::invalid_argument("rank_correlation: lists of different lengths");
+  if (a.size() < 2) return std::nullopt;
+  const std::vector<double> x = ranks_of(a), y = ranks_of(b);
+  const double middle = static_cast<double>(a.size() - 1) / 2;
+  double xx = 0, yy = 0, xy = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - middle) * (x[i] - middle);
+    yy += (y[i] - middle) * (y[i] - middle);
+    xy += (x[i] - middle) * (y[i] - middle);
+  }
+  if (xx == 0 || yy == 0) return std::nullopt;
+  return xy / std::sqrt(xx * yy);
 }
 
 std::string_view name_of(Verdict verdict) {

@@ -46,6 +46,9 @@ struct Trend {
 // One visit's typical distance from the cell's mean, as a fraction: exp(standard deviation of the logs) - 1. Below two values: nothing.
 [[nodiscard]] std::optional<double> spread_of(std::span<const double> visit_medians);
 
+// Spearman's: of the ranks of a and b, equal values sharing theirs. Nothing below two pairs, or where one of them is the same throughout.
+[[nodiscard]] std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b);
+
 enum class Verdict { faster, slower, same, undecided };
 [[nodiscard]] std::string_view name_of(Verdict verdict);
 inline constexpr double equivalence_margin = 0.01;

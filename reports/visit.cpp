@@ -51,6 +51,15 @@ void fields(auto& field, Of<SpanSum> auto& span) {
   field("flops", span.flops);
   field("bytes", span.bytes);
 }
+void fields(auto& field, Of<TimedWork> auto& row) {
+  field("operation", row.work.operation);
+  field("operands", row.work.operands);
+  field("phase", row.work.phase);
+  field("flops", row.work.flops);
+  field("bytes", row.work.bytes);
+  field("count", row.count);
+  field("time_ns", row.time_ns);
+}
 void fields(auto& field, Of<LiveValue> auto& value) {
   field("name", value.name);
   field("shape", value.shape);
@@ -104,6 +113,7 @@ void fields(auto& field, Of<Visit> auto& visit) {
   field("numerics", visit.numerics);
   field("loss_scaling", visit.loss_scaling);
   field("spans", visit.spans);
+  field("operations", visit.operations);
   field("memory", visit.memory);
   field("losses", visit.losses);
   field("validation_losses", visit.validation_losses);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/program/time_model.h"
 #include "reports/record.h"
 
 namespace stepscope {
@@ -99,6 +100,7 @@ struct Visit {
   VisitNumerics numerics = {};
   std::optional<LossScaling> loss_scaling = {};
   std::vector<SpanSum> spans = {};
+  std::optional<std::vector<TimedWork>> operations = {};  // the spans by what was done: types and shapes
   std::optional<MemoryTimeline> memory = {};
   std::vector<LossPoint> losses = {}, validation_losses = {};
   Disturbance disturbance = {};

@@ -11,6 +11,7 @@
 #include "harness/commands/frontier.h"
 #include "harness/commands/options.h"
 #include "harness/commands/prices.h"
+#include "harness/kept_times.h"
 #include "harness/planned.h"
 #include "model/base/error.h"
 #include "model/program/print.h"
@@ -40,10 +41,17 @@ std::string fits(const PlannedCell& planned, bool margin) {
   return fmt::format("{}: {}", name_of(record.outcome), record.reason);
 }
 
-void print_header(std::size_t width, const Card* card) {
+// What predicts the times of steps, and what that is called: a card, else this machine by what runs on it measured.
+struct TimesFrom {
+  std::optional<TimeModel> model = {};
+  std::string title = {};  // of the column
+  std::string source = {};
+};
+
+void print_header(std::size_t width, const TimesFrom& times) {
   fmt::print("{:<{}} {:>12} {:>11} {:>12} {:>11} {:>11} {:>10} {:>10}  {}fits\n", "cell", width, "parameters", "state",
              "largest live", "arena", "peak", "GFLOP/step", "recomputed",
-             card == nullptr ? "" : fmt::format("{:>21}  ", "roofline of " + card->name));
+             times.model ? fmt::format("{:>21}  ", times.title) : "");
 }
 
 void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
@@ -58,25 +66,29 @@ void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
              launched * 1e-9, 100 * share, time, fits(planned, margin));
 }
 
-// The ceilings whose times prices are in: the card's, else this machine's own.
-Card ceilings_for_prices(const std::optional<Card>& card, const Machine& machine) {
-  if (card) return *card;
-  const KeptCalibration kept = kept_calibration(machine);
-  if (!kept.calibration)
+// The card's roofline where one is named, else what this machine's operations took, else its own roofline, else nothing.
+TimesFrom times_for(const std::optional<Card>& card, const Machine& machine) {
+  if (card) return {TimeModel{.ceilings = *card}, "roofline of " + card->name, "roofline of " + card->name};
+  KeptTimes kept = kept_times(machine);
+  if (kept.times) return {kept.times->model, "by measured times", source_in_words(*kept.times)};
+  if (!kept.note.empty()) fmt::print(stderr, "note: {}\n", kept.note);
+  const KeptCalibration calibrated = kept_calibration(machine);
+  if (!calibrated.calibration) return {};
+  return {TimeModel{.ceilings = card_of(*calibrated.calibration)}, "roofline of this", "roofline of this machine"};
+}
+
+void price(const std::vector<MatrixCell>& cells, const Machine& machine, const TimesFrom& times, bool json) {
+  if (!times.model)
     throw UsageError(
         fmt::format("--prices: times are needed: name a card with --card, or measure this machine with stepscope "
                     "devices --calibrate ({})",
-                    kept.note));
-  return card_of(*kept.calibration);
-}
-
-void price(const std::vector<MatrixCell>& cells, const Machine& machine, const Card& card, bool json) {
+                    kept_calibration(machine).note));
   for (const MatrixCell& cell : cells) {
-    const Prices prices = prices_of_cell(cell, machine, card);
+    const Prices prices = prices_of_cell(cell, machine, *times.model);
     if (json)
-      print_prices_json(cell.id, prices);
+      print_prices_json(cell.id, times.source, prices);
     else
-      print_prices(cell.id, card.name, prices);
+      print_prices(cell.id, times.source, prices);
   }
 }
 
@@ -133,14 +145,17 @@ void plan(const PlanCommand& command) {
   for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
   if (dimension != nullptr) return find_largest_of(cells, *dimension, machine, fit, command.json);
   if (command.frontier) return show_frontier(cells, machine, command.json);
-  if (command.prices) return price(cells, machine, ceilings_for_prices(card, machine), command.json);
+  const TimesFrom times = times_for(card, machine);
+  if (command.prices) return price(cells, machine, times, command.json);
   std::size_t width = 4;
   for (const MatrixCell& cell : cells) width = std::max(width, cell.id.size());
   for (const MatrixCell& cell : cells) {
     const std::string which = command.configuration.matrix.empty() ? "" : " --cell " + cell.id;
     const PlanOptions options{.fit = &fit,
                               .repeat = fmt::format("stepscope step {}{}", command.configuration.as_arguments(), which),
-                              .card = card ? &*card : nullptr};
+                              .card = card ? &*card : nullptr,
+                              .times = times.model ? &*times.model : nullptr,
+                              .times_source = times.source};
     const PlannedCell planned = plan_cell(cell, machine, options);
     if (!command.trace.empty()) write_planned_trace(command.trace, planned, *card);
     if (command.dump) {
@@ -148,11 +163,12 @@ void plan(const PlanCommand& command) {
     } else if (command.json) {
       print_plan_json(planned, fit);
     } else {
-      if (&cell == &cells.front()) print_header(width, options.card);
+      if (&cell == &cells.front()) print_header(width, times);
       print_row(planned, width, card || budget > 0);
     }
   }
   if (!command.dump && !command.json) print_fit(fit);
+  if (times.model && !card && !command.json && !command.dump) fmt::print("times: {}\n", times.source);
 }
 
 }  // namespace
@@ -168,7 +184,8 @@ void add_plan(CLI::App& app) {
          "context and libraries too; else for states and arena")
       ->type_name("SIZE");
   sub.add_option("--card", command->card,
-                 "whether a step fits this card, and its time there: a name (devices --cards) or a file")
+                 "whether a step fits this card, and its time there: a name (devices --cards) or a file; default: this "
+                 "machine, timed by what operations took in its runs, else by its calibration")
       ->type_name("NAME");
   CLI::Option* trace = sub.add_option("--trace", command->trace,
                                       "the step as the card would at best run it, for ui.perfetto.dev; needs --card")

@@ -11,8 +11,8 @@
 namespace stepscope {
 
 void print_prices(const std::string& cell, const std::string& times_of, const Prices& prices) {
-  fmt::print("{}, times of {}: keeping everything takes an arena of {} and {} a step\n", cell, times_of,
-             format_bytes(static_cast<double>(prices.arena_bytes)), format_time(prices.step_ns));
+  fmt::print("{}: keeping everything takes an arena of {} and {} a step\ntimes: {}\n", cell,
+             format_bytes(static_cast<double>(prices.arena_bytes)), format_time(prices.step_ns), times_of);
   std::size_t width = 14;
   for (const Price& row : prices.rows) width = std::max(width, row.target.size());
   fmt::print("{:<{}} {:>11} {:>11} {:>10} {:>9}  {}\n", "do not keep", width, "values", "arena falls", "adds", "ms/GiB",
@@ -26,7 +26,7 @@ void print_prices(const std::string& cell, const std::string& times_of, const Pr
   }
 }
 
-void print_prices_json(const std::string& cell, const Prices& prices) {
+void print_prices_json(const std::string& cell, const std::string& times_of, const Prices& prices) {
   for (const Price& row : prices.rows) {
     nlohmann::ordered_json line{{"id", cell},
                                 {"target", row.target},
@@ -34,7 +34,8 @@ void print_prices_json(const std::string& cell, const Prices& prices) {
                                 {"freed_bytes", row.freed_bytes},
                                 {"added_ns", row.added_ns},
                                 {"ns_per_gib", nullptr},
-                                {"dominated_by", nullptr}};
+                                {"dominated_by", nullptr},
+                                {"times", times_of}};
     if (std::isfinite(row.ns_per_gib())) line["ns_per_gib"] = row.ns_per_gib();
     if (!row.dominated_by.empty()) line["dominated_by"] = row.dominated_by;
     fmt::print("{}\n", line.dump());

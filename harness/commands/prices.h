@@ -8,6 +8,7 @@
 namespace stepscope {
 
 void print_prices(const std::string& cell, const std::string& times_of, const Prices& prices);  // as a table
-void print_prices_json(const std::string& cell, const Prices& prices);  // one object a line
+void print_prices_json(const std::string& cell, const std::string& times_of,
+                       const Prices& prices);  // one object a line
 
 }  // namespace stepscope

@@ -54,10 +54,12 @@ double Price::ns_per_gib() const {
 }
 
 Prices checkpointing_prices(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
-                            const Machine& machine, const Shape& custom_mask_shape, const Card& card) {
+                            const Machine& machine, const Shape& custom_mask_shape, const TimeModel& times) {
   recipe.keep = keepable;
   const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
-  const auto time_of = [&](const Step& step) { return step_time_ns(step.program, roofline_times(step.program, card)); };
+  const auto time_of = [&](const Step& step) {
+    return step_time_ns(step.program, calibrated_times(step.program, times));
+  };
   const KeepSet all = keepable(planner.forward());
   const Step whole = planner.planned(all);
   Prices prices{.arena_bytes = whole.plan.arena_bytes, .step_ns = time_of(whole), .rows = {}};

@@ -1,14 +1,16 @@
 // What not keeping an activation is worth: the bytes by which the arena falls against the time that making it again adds.
-//     const Prices prices = checkpointing_prices(model, training, recipe, machine, mask, card);
+//     const Prices prices = checkpointing_prices(model, training, recipe, machine, mask, {.ceilings = card});
 //     prices.rows.front();                         // the cheapest ms a GiB
 // Every target of checkpointing and every value that backward reads is taken away alone, from a step that keeps everything else, and
-// planned again: nothing is estimated but time, which is the card's roofline. Times and bytes are of one optimizer step.
+// planned again: nothing is estimated but time, which is a model's: a card's roofline, or what a machine's operations took. Times and
+// bytes are of one optimizer step.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "model/program/time_model.h"
 #include "model/training/step_program.h"
 
 namespace stepscope {
@@ -32,6 +34,6 @@ struct Prices {
 // Whatever recipe.keep says: prices are against keeping everything. Throws as build_step does.
 [[nodiscard]] Prices checkpointing_prices(const ModelSettings& model, const TrainingSettings& training,
                                           StepRecipe recipe, const Machine& machine, const Shape& custom_mask_shape,
-                                          const Card& card);
+                                          const TimeModel& times);
 
 }  // namespace stepscope

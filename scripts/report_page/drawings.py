@@ -325,6 +325,49 @@ def roofline(rows, names):
     return figure
 
 
+def predicted_time(rows, names):
+    """Measured against predicted, both axes alike: the line where they agree, a band about it, and every cell with its interval."""
+    cells = [row for row in rows if row["kind"] == "cell"]
+    right = [row for row in rows if row["kind"] == "right"]
+    unit = time_unit(max(number(row["measured_ns"]) for row in cells))
+    figure, axes = new_figure(5.6)
+    figure.tooltips = {}
+    of = lambda row, key: number(row[key]) / unit.scale
+    line = [of(row, "predicted_ns") for row in right]
+    axes.fill_between(line, [of(row, "low_ns") for row in right], [of(row, "high_ns") for row in right], color=colour("accent"), alpha=0.09, linewidth=0, zorder=0)
+    axes.plot(line, line, color=colour("muted"), linewidth=1.0, zorder=1)
+    labelled = []
+    for index, row in enumerate(cells):
+        x, y, ink = of(row, "predicted_ns"), of(row, "measured_ns"), colour(row["precision"])
+        if row["low_ns"]:
+            axes.plot([x, x], [of(row, "low_ns"), of(row, "high_ns")], color=ink, linewidth=1, alpha=0.45, zorder=2)
+        mark, = axes.plot([x], [y], "o", markersize=6.5, markerfacecolor=ink, markeredgecolor=colour("paper"), markeredgewidth=0.8, zorder=3)
+        mark.set_gid(f"point{index}")
+        figure.tooltips[f"point{index}"] = (f"{row['label']}: predicted {unit.text(number(row['predicted_ns']))} {unit.name}, "
+                                            f"measured {unit.text(number(row['measured_ns']))} {unit.name} ({row['error']})")
+        if row["is_labelled"] == "1":
+            labelled.append((x, y, row["label"], ink, "normal"))
+    if line[-1] > 8 * line[0]:
+        for scale, axis in ((axes.set_xscale, axes.xaxis), (axes.set_yscale, axes.yaxis)):
+            scale("log")
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(line[0], line[-1])
+    axes.set_ylim(line[0], line[-1])
+    axes.grid(True)
+    axes.set_xlabel(f"{names['x']} ({unit.name})")
+    axes.set_ylabel(f"{names['y']} ({unit.name})")
+    figure.canvas.draw()
+    to_pixels = axes.transData.transform
+    bars = [(*to_pixels((of(row, "predicted_ns"), of(row, "low_ns"))), *to_pixels((of(row, "predicted_ns"), of(row, "high_ns")))) for row in cells if row["low_ns"]]
+    (x0, y0), (x1, y1) = to_pixels((line[0], line[0])), to_pixels((line[-1], line[-1]))
+    steps = 60
+    diagonal = [(x0 + (x1 - x0) * k / steps - 2, y0 + (y1 - y0) * k / steps - 2, x0 + (x1 - x0) * k / steps + 4, y0 + (y1 - y0) * k / steps + 4) for k in range(steps)]
+    placing.place_beside_points(axes, labelled, [(a - 1.5, b, c + 1.5, d) for a, b, c, d in bars] + diagonal, fontsize=8.3)
+    return figure
+
+
 def name_ceilings(axes, lines, ends):
     """Peaks are named above their right end, bandwidths along the line where it comes into the frame. Gives the boxes they take."""
     renderer = axes.figure.canvas.get_renderer()
@@ -418,4 +461,4 @@ def name_curves(axes, ends):
                       annotation_clip=False, arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 0})
 
 
-ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, difference, learning)}
+ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, predicted_time, difference, learning)}

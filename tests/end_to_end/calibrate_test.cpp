@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/calibrate.h"
+#include "harness/kept_times.h"
 #include "model/cpu/machine.h"
 #include "reports/floor.h"
 #include "tests/support/program_run.h"
+#include "tests/support/programs.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -64,6 +66,9 @@ TEST_F(CalibrateTest, a_run_takes_it_along_and_no_operation_beats_its_floor) {
     ASSERT_TRUE(r.mfu && r.hfu);
     EXPECT_NEAR(*r.mfu, static_cast<double>(r.flops.model) / (r.step_time_ns->median * 1e-9) / peak, 1e-12);
     EXPECT_LT(*r.hfu, 1);
+    ASSERT_TRUE(r.predicted_time);
+    EXPECT_GT(r.predicted_time->step_ns, 0);
+    EXPECT_THAT(r.predicted_time->source, HasSubstr("1 other cell"));
     const std::optional<StepFloor> floor = floor_of(cell, ceilings);
     ASSERT_TRUE(floor);
     EXPECT_LT(floor->floor_ns, floor->step_ns);
@@ -73,6 +78,43 @@ TEST_F(CalibrateTest, a_run_takes_it_along_and_no_operation_beats_its_floor) {
       ADD_FAILURE() << r.id << ": " << row.phase << " " << row.site << " " << row.operation << " took " << row.time_ns
                     << " ns, its floor is " << row.floor_ns << " ns";
   }
+}
+
+TEST_F(CalibrateTest, plans_are_timed_by_what_runs_measured_here) {
+  const Machine machine = this_cpu(2);
+  const Program tiny = testing::step_of({});
+  TimeModelFile kept{.key = calibration_key(machine), .sources = {{.run = "earlier", .commit = "0123456789abcdef"}}};
+  kept.model.ceilings = {.name = machine.name, .fp32_flops = 1e11, .bf16_flops = 1e11, .bandwidth = 1e10};
+  kept.model.between_ns = 5'000'000;
+  for (const TimedWork& row : counted_work(tiny))
+    kept.model.operations.push_back(
+        {.work = row.work, .time_ns = 1e6, .floor_ns = floor_ns(kept.model.ceilings, row.work), .runs = row.count});
+  const auto plan = [](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"plan", "--preset", "tiny", "--threads", "2"};
+    words.insert(words.end(), more.begin(), more.end());
+    return testing::run_program(words);
+  };
+  EXPECT_TRUE(Json::parse(plan({"--json"}).out).at("predicted_time").is_null());
+  ASSERT_EQ(keep_times(machine, kept), "");
+  const Json predicted = Json::parse(plan({"--json"}).out).at("predicted_time");
+  EXPECT_GT(predicted.at("step_ns"), 5e6);
+  EXPECT_THAT(predicted.at("source").get<std::string>(), HasSubstr("run earlier (commit 0123456789ab"));
+  EXPECT_THAT(plan({}).out, HasSubstr("run earlier"));
+  const testing::ProgramRun priced = plan({"--prices"});
+  EXPECT_EQ(priced.status, 0) << priced.error;
+  EXPECT_THAT(priced.out, HasSubstr("run earlier"));
+  const testing::ProgramRun on_card = plan({"--card", "h100-sxm"});
+  EXPECT_THAT(on_card.out, HasSubstr("roofline of h100-sxm"));
+  EXPECT_THAT(on_card.out, ::testing::Not(HasSubstr("run earlier")));
+  std::ofstream(kept_times_file(machine)) << "{";
+  const testing::ProgramRun spoiled = plan({"--json"});
+  EXPECT_EQ(spoiled.status, 0);
+  EXPECT_TRUE(Json::parse(spoiled.out).at("predicted_time").is_null());
+  EXPECT_THAT(spoiled.error, HasSubstr("is ignored"));
+  EXPECT_EQ(std::count(spoiled.error.begin(), spoiled.error.end(), '\n'), 1) << spoiled.error;
+  kept.key.onednn = "0.0.1";
+  write_time_model(kept_times_file(machine), kept);
+  EXPECT_THAT(plan({"--json"}).error, HasSubstr("0.0.1"));
 }
 
 TEST_F(CalibrateTest, a_run_without_one_says_so_and_is_a_run_all_the_same) {

@@ -7,6 +7,9 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("STEPSCOPE_PROGRAM", ROOT / "build/test/stepscope"))
 
+# What runs measure is kept in the user's cache; a test's does not belong there.
+os.environ.setdefault("XDG_CACHE_HOME", str(PROGRAM.parent / "test_cache"))
+
 
 def stepscope(*arguments, **options):
     done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, **options)

@@ -41,6 +41,21 @@ TEST(Attribution, rows_and_gaps_sum_to_the_step) {
   EXPECT_DOUBLE_EQ(rows.back().time_ns, 7.0 * static_cast<double>(trace.spans.size()) / 2);
 }
 
+TEST(Attribution, by_work_it_is_the_same_time) {
+  const Program p = testing::step_of({"tiny", "bf16", std::string("TransformerBlock"), 2});
+  const Trace trace = trace_of(p);
+  double by_place_ns = 0, by_work_ns = 0;
+  std::int64_t runs = 0;
+  for (const AttributedTime& row : attribute(p, trace)) by_place_ns += row.operation == "gaps" ? 0 : row.time_ns;
+  for (const TimedWork& row : time_by_work(p, trace)) {
+    by_work_ns += row.time_ns;
+    runs += row.work.phase == "prologue" || row.work.phase == "update" ? 0 : row.count;
+  }
+  EXPECT_NEAR(by_work_ns, by_place_ns, 1e-6 * by_place_ns);
+  EXPECT_EQ(runs, static_cast<std::int64_t>(trace.spans.size()) / 2);
+  EXPECT_TRUE(time_by_work(p, {}).empty());
+}
+
 TEST(Attribution, keeps_a_repeat_apart_from_its_original) {
   const Program p = testing::step_of({"tiny", "fp32", std::string("MLPBlock"), 1});
   int gelus = 0;

@@ -47,7 +47,7 @@ TEST(Report, holds_every_section_and_every_cell) {
   std::vector<std::string> ids;
   for (const auto& section : report["sections"]) ids.push_back(section["id"]);
   EXPECT_EQ(ids, (std::vector<std::string>{"answer", "time-memory", "techniques", "cells", "memory", "time", "learning",
-                                           "trust"}));
+                                           "prediction", "trust"}));
   EXPECT_EQ(lines_of(folder / "report" / "cells.csv"),
             1u + 16 + 3);  // head, the product, one crashed, one too big, one skipped
   const std::string markdown = text_of(folder / "report" / "report.md");

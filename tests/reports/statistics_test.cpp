@@ -109,5 +109,18 @@ TEST(Statistics, spread_is_a_fraction) {
   EXPECT_DOUBLE_EQ(median_of(std::vector<double>{4, 1, 3, 2}), 2.5);
 }
 
+TEST(Statistics, rank_correlation_sees_order_alone) {
+  const std::vector<double> a{1, 5, 2, 9}, cubes{1, 125, 8, 729}, falling{-1, -5, -2, -9};
+  EXPECT_DOUBLE_EQ(*rank_correlation(a, cubes), 1);
+  EXPECT_DOUBLE_EQ(*rank_correlation(a, falling), -1);
+  // 1 - 6 sum d^2 / (n (n^2 - 1)) with one neighbouring exchange: d = 1, 1.
+  EXPECT_NEAR(*rank_correlation(a, std::vector<double>{1, 9, 2, 5}), 1 - 6.0 * 2 / (4 * 15), 1e-12);
+  // Ranks 0 1.5 1.5 3 against 0 1 2 3, by the formula of Pearson.
+  EXPECT_NEAR(*rank_correlation(std::vector<double>{1, 2, 2, 3}, std::vector<double>{1, 2, 3, 4}),
+              4.5 / std::sqrt(4.5 * 5), 1e-12);
+  EXPECT_FALSE(rank_correlation(std::vector<double>{1, 1}, std::vector<double>{1, 2}));
+  EXPECT_FALSE(rank_correlation(std::vector<double>{1}, std::vector<double>{1}));
+}
+
 }  // namespace
 }  // namespace stepscope

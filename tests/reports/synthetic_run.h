@@ -3,6 +3,7 @@
 //     const std::filesystem::path folder = SyntheticRun{.rounds = 3}.write(directory);
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -111,6 +112,21 @@ struct SyntheticRun {
     for (int i = 0; i < cell.layers; ++i) add("update", "blocks." + std::to_string(i), "adam", 600, 1);
     add("update", "head", "adam", 200, 1);
     return spans;
+  }
+
+  // The same by what is done, wherever in the model.
+  static std::vector<TimedWork> operations_of(const SyntheticCell& cell, const std::vector<SpanSum>& spans) {
+    std::vector<TimedWork> rows;
+    for (const SpanSum& span : spans) {
+      const std::string type = cell.precision + "[" + std::to_string(1024 / cell.accumulation) + "," +
+                               span.site.substr(span.site.rfind('.') + 1) + "]";
+      const OperationWork work{span.operation, type + " > " + type, span.phase, span.flops, span.bytes};
+      const auto same = std::find_if(rows.begin(), rows.end(), [&](const TimedWork& row) { return row.work == work; });
+      TimedWork& row = same == rows.end() ? rows.emplace_back(TimedWork{.work = work}) : *same;
+      row.count += span.count;
+      row.time_ns += span.time_ns;
+    }
+    return rows;
   }
 
   [[nodiscard]] double step_ns(const SyntheticCell& cell) const {
@@ -230,6 +246,7 @@ struct SyntheticRun {
     double mean = 0;
     for (const double step : profiled.step_time_ns) mean += step / double(profiled.step_time_ns.size());
     for (SpanSum& span : profiled.spans) span.time_ns *= mean / step_ns(cell);
+    profiled.operations = operations_of(cell, profiled.spans);
     profiled.memory = timeline_of(cell, record);
     visits.push_back(std::move(profiled));
     const bool learns = cell.accumulation == 1 &&

@@ -23,6 +23,8 @@ const std::string stepscope_program = STEPSCOPE_BINARY_DIR "/stepscope";
 
 pid_t start(const std::string& program, const std::vector<std::string>& arguments, const fs::path& out,
             const fs::path& error) {
+  // What runs measure is kept in the user's cache; a test's does not belong there, and a plan must not depend on it.
+  setenv("XDG_CACHE_HOME", STEPSCOPE_BINARY_DIR "/test_cache", 0);
   std::vector<std::string> words{program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;

@@ -25,7 +25,7 @@ class PricesOf : public ::testing::TestWithParam<const char*> {
   TrainingSettings training{.global_batch = 8, .sequence = 32, .optimizer = "adam"};
   StepRecipe recipe{.compute = DType::bf16, .micro_steps = 2};
   Machine machine = multiplies_bf16();
-  Prices prices = checkpointing_prices(model, training, recipe, machine, {}, some_card());
+  Prices prices = checkpointing_prices(model, training, recipe, machine, {}, {.ceilings = some_card()});
 };
 
 TEST_P(PricesOf, each_is_reproduced_by_planning_without_exactly_those_values) {
@@ -50,6 +50,28 @@ TEST_P(PricesOf, each_is_reproduced_by_planning_without_exactly_those_values) {
   }
 }
 
+// What a machine's operations took in forward is what running them again adds.
+TEST_P(PricesOf, times_may_be_measured_ones) {
+  recipe.keep = keepable;
+  const Step whole = build_step(model, training, recipe, machine);
+  TimeModel measured{.ceilings = some_card()};
+  for (const TimedWork& row : counted_work(whole.program))
+    measured.operations.push_back({.work = row.work,
+                                   .time_ns = 1e3 + static_cast<double>(row.work.bytes % 991),
+                                   .floor_ns = floor_ns(some_card(), row.work),
+                                   .runs = row.count});
+  const Prices by_measured = checkpointing_prices(model, training, recipe, machine, {}, measured);
+  EXPECT_NEAR(by_measured.step_ns, step_time_ns(whole.program, calibrated_times(whole.program, measured)), 1);
+  ASSERT_EQ(by_measured.rows.size(), prices.rows.size());
+  for (const Price& row : by_measured.rows) {
+    const auto roofline = std::find_if(prices.rows.begin(), prices.rows.end(),
+                                       [&](const Price& other) { return other.target == row.target; });
+    ASSERT_NE(roofline, prices.rows.end());
+    EXPECT_EQ(row.freed_bytes, roofline->freed_bytes);  // bytes do not depend on times
+    EXPECT_GE(row.added_ns, 1e3 * static_cast<double>(recipe.micro_steps) - 1) << row.target;  // a run each micro-step
+  }
+}
+
 TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
   const auto dearer = [](const Price& a, const Price& b) { return a.ns_per_gib() > b.ns_per_gib(); };
   EXPECT_EQ(std::adjacent_find(prices.rows.begin(), prices.rows.end(), dearer), prices.rows.end());
@@ -70,8 +92,9 @@ TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
 // Fused attention keeps no scores: to run it again frees a number a row and head, and costs the whole of it.
 TEST(PricesOfAttention, fused_it_is_the_wrong_thing_to_recompute) {
   const TrainingSettings training{.global_batch = 8, .sequence = 128, .optimizer = "adam"};
-  const Prices prices = checkpointing_prices(resolved(preset_named("seed-small").model), training,
-                                             {.compute = DType::bf16}, multiplies_bf16(), {}, some_card());
+  const Prices prices =
+      checkpointing_prices(resolved(preset_named("seed-small").model), training, {.compute = DType::bf16},
+                           multiplies_bf16(), {}, {.ceilings = some_card()});
   const auto row = std::find_if(prices.rows.begin(), prices.rows.end(),
                                 [](const Price& price) { return price.target == "attention"; });
   ASSERT_NE(row, prices.rows.end());
