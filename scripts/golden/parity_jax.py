@@ -4,12 +4,12 @@ weights after three steps of Adam. Used by scripts/golden/parity.
 Reference: the model in fp64. JAX's own error in a precision, from the same function, stands beside ours. An error is the norm of a
 difference over the norm of what was expected (of weights: of how far they moved); a gradient that is zero but for rounding is held to a
 millionth of the largest, and an element of a weight whose gradient is rounding alone is left out, because Adam divides by it.
-Which elements dropout drops is handed to both: stepscope's generator, written once more from its description.
+Which elements dropout drops is handed to both: stepscope's generator, written once more from its description. A softmax in bf16 has its
+probabilities rounded to bf16, and gradients see what was rounded; the reference rounds there too, and nowhere else, so fp32 shows fp32's error.
 
 Per block x += mlp(norm(x)), then x += attention(norm(x)); tanh GELU; queries, keys, values packed per head; queries scaled in the compute
 type; scores and softmax in fp32; hidden keys get the lowest finite score; statistics of norms, logits and loss in fp32. Dropout twice a
-block, behind each branch. Mixed precision: fp32 weights, matmuls and the residual stream in bf16. Softmax in bf16: its probabilities are
-rounded to bf16, and gradients see what was rounded; the reference rounds there too, so that nothing but that one rounding is between them.
+block, behind each branch. Mixed precision: fp32 weights, matmuls and the residual stream in bf16.
 """
 import jax
 import jax.numpy as jnp
