@@ -71,6 +71,10 @@ std::string file_hashes(const Configuration& configuration) {
   return text;
 }
 
+void check_weights(const Configuration& configuration) {
+  if (!configuration.hf.empty()) check_hf_weights(configuration.hf, configuration.model);
+}
+
 Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOptions& options) : cell_(cell) {
   const Configuration& c = cell.configuration;
   source_ = options.batch != nullptr ? std::make_unique<GivenBatch>(*options.batch, c.model.vocabulary)

@@ -54,6 +54,9 @@ class Session {
 };
 
 [[nodiscard]] std::unique_ptr<DataSource> data_source_of(const MatrixCell& cell);
+// Of a Hugging Face folder, where the model is one: that its files are of the model, before anything is planned. Throws UsageError.
+void check_weights(const Configuration& configuration);
+
 // "" where the model has no custom mask.
 [[nodiscard]] std::string mask_file_of(const ModelSettings& model);
 // Lines "data.text_hash = ..." of the bytes of the files that decide a cell's numbers beside its fields; "" where there are none.

@@ -202,6 +202,7 @@ class TrainingRun {
 }  // namespace
 
 TrainingEnd train(const TrainingRequest& request, const Say& say) {
+  check_weights(request.cell->configuration);
   require_fit(*request.cell, request.machine);
   return TrainingRun(request, say).run();
 }

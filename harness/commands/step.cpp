@@ -190,6 +190,7 @@ void step(const StepCommand& command) {
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
   const Machine machine = machine_of(command.threads);
+  if (command.weights.empty()) check_weights(cell.configuration);
   require_fit(cell, machine);
   cap_memory_to(command.memory_cap);
   Session session(cell, machine,

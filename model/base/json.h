@@ -1,4 +1,5 @@
-// JSON that somebody else may have written: values are copied as deep as they are nested, so depth is bounded while it is parsed.
+// JSON that somebody else may have written: values are copied as deep as they are nested, so depth is bounded before it is parsed.
+// Takes time in proportion to the text, whatever it is.
 //     const Parsed<nlohmann::ordered_json> parsed = parse_json<nlohmann::ordered_json>(text);   if (!parsed.json) ... parsed.why
 #pragma once
 
@@ -11,6 +12,13 @@ namespace stepscope {
 
 inline constexpr int deepest_json = 64;
 
+struct JsonOutline {
+  bool too_deep = false;  // what follows was not read then
+  std::optional<std::size_t> wrong_byte;  // where it is no JSON
+  std::optional<std::string> twice;  // the first key of the outermost object that is there again
+};
+[[nodiscard]] JsonOutline outline_of(std::string_view text, int deepest);
+
 template <class Json>
 struct Parsed {
   std::optional<Json> json;
@@ -19,18 +27,11 @@ struct Parsed {
 
 template <class Json>
 [[nodiscard]] Parsed<Json> parse_json(std::string_view text) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, typename Json::parse_event_t event, const Json&) {
-    const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
-    too_deep = too_deep || (begins && depth >= deepest_json);
-    return !too_deep;
-  };
   try {
-    Json json = Json::parse(text, watch);
-    if (!too_deep) return {std::move(json), ""};
-    return {std::nullopt, "is nested deeper than " + std::to_string(deepest_json) + " lists"};
-  } catch (const typename Json::parse_error& error) {
-    return {std::nullopt, "is not JSON: byte " + std::to_string(error.byte)};
+    const JsonOutline outline = outline_of(text, deepest_json);
+    if (outline.too_deep) return {std::nullopt, "is nested deeper than " + std::to_string(deepest_json) + " lists"};
+    if (outline.wrong_byte) return {std::nullopt, "is not JSON: byte " + std::to_string(*outline.wrong_byte)};
+    return {Json::parse(text), ""};
   } catch (const typename Json::exception&) {
     return {std::nullopt, "is not JSON"};
   }

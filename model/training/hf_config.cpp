@@ -16,7 +16,7 @@ namespace stepscope {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr std::uint64_t largest_config_bytes = 1 << 20;
 constexpr std::int64_t most_layers = 1024, most_heads = 4096, widest = 1 << 20;
@@ -134,12 +134,13 @@ class Fields {
     return value == nullptr || value->is_null() ? nullptr : value;
   }
 
-  std::int64_t whole(const std::string& name, std::int64_t most, std::optional<std::int64_t> otherwise = {}) {
+  std::int64_t whole(const std::string& name, std::int64_t most, std::optional<std::int64_t> otherwise = {},
+                     std::uint64_t least = 1) {
     const Json* value = take(name);
     if (value == nullptr && otherwise) return *otherwise;
-    const bool fits = value != nullptr && value->is_number_unsigned() && value->get<std::uint64_t>() >= 1 &&
+    const bool fits = value != nullptr && value->is_number_unsigned() && value->get<std::uint64_t>() >= least &&
                       value->get<std::uint64_t>() <= static_cast<std::uint64_t>(most);
-    if (!fits) refuse(name, fmt::format("a whole number from 1 to {} is needed", most));
+    if (!fits) refuse(name, fmt::format("a whole number from {} to {} is needed", least, most));
     return value->get<std::int64_t>();
   }
 
@@ -267,8 +268,7 @@ void read_rotary(Fields& fields, ModelSettings& m) {
 void refuse_windows(Fields& fields, std::int64_t layers) {
   const bool used = fields.flag("use_sliding_window", false);
   const bool given = fields.take("sliding_window") != nullptr;
-  const std::int64_t first =
-      fields.take("max_window_layers") == nullptr ? 28 : fields.number("max_window_layers", 0, 1e9, {});
+  const std::int64_t first = fields.whole("max_window_layers", 1 << 30, 28, 0);
   if (used && given && first < layers) fields.refuse("use_sliding_window", "only full attention can be computed here");
   const Json* types = fields.take("layer_types");
   if (types == nullptr) return;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <vector>
@@ -140,6 +141,8 @@ std::vector<NamedTensor> tensors_of(const Program& program, const Executor& exec
     const State& parameter = program.state(id);
     std::vector<float> ours(static_cast<std::size_t>(parameter.type.shape.elements()));
     executor.read(id, std::as_writable_bytes(std::span(ours)));
+    if (!std::all_of(ours.begin(), ours.end(), [](float x) { return std::isfinite(x); }))
+      throw FailedCheck(fmt::format("{}: not exported, some of it is no finite number", parameter.name));
     for (const HfPiece& piece : hf_pieces_of(parameter.name, model)) {
       NamedTensor tensor{.name = piece.tensor, .dtype = DType::fp32, .shape = piece.shape, .bytes = {}};
       tensor.bytes.resize(static_cast<std::size_t>(piece.shape.elements()) * sizeof(float));

@@ -4,7 +4,7 @@
 //     export_hf(program, executor, model, "out/my-model");
 // The folder appears whole or not at all; an export that was there before stays until the new one is whole, and anything else is
 // never replaced. UsageError where no architecture there can express the model ("model.FIELD = VALUE: ...") or the place is taken;
-// MachineError where it cannot be written.
+// MachineError where it cannot be written; FailedCheck where a parameter is not finite, which nobody would read.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
 // A JSON file of a Hugging Face folder, whole and not nested deeper than any such file is.
-//     const nlohmann::ordered_json config = read_hf_json(folder / "config.json", 1 << 20);
+//     const nlohmann::json config = read_hf_json(folder / "config.json", 1 << 20);
 // UsageError that names the file: not there, larger than `most_bytes`, no JSON, no object, nested deeper than any such file is.
 #pragma once
 
@@ -9,6 +9,6 @@
 
 namespace stepscope {
 
-[[nodiscard]] nlohmann::ordered_json read_hf_json(const std::filesystem::path& path, std::uint64_t most_bytes);
+[[nodiscard]] nlohmann::json read_hf_json(const std::filesystem::path& path, std::uint64_t most_bytes);
 
 }  // namespace stepscope

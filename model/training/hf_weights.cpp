@@ -13,6 +13,7 @@
 
 #include "model/base/error.h"
 #include "model/base/half.h"
+#include "model/layers/transformer.h"
 #include "model/training/hf_json.h"
 #include "model/training/hf_names.h"
 #include "model/training/safetensors.h"
@@ -22,7 +23,7 @@ namespace stepscope {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr const char* single_file = "model.safetensors";
 constexpr const char* index_file = "model.safetensors.index.json";
@@ -89,7 +90,8 @@ class Folder {
       const auto [there, added] = places_.try_emplace(outer ? name : prefix_ + name, Place{file.get(), i});
       if (!added)
         refuse(file->path(),
-               fmt::format("tensor {} is also in {}", quoted(name), there->second.file->path().filename().string()));
+               fmt::format("tensor {} is also {} in {}", quoted(name), quoted(there->second.described().name),
+                           there->second.file->path().filename().string()));
     }
     files_.push_back(std::move(file));
   }
@@ -159,7 +161,7 @@ void check_tied_head(const Folder& folder, const HfPiece& embedding) {
         fmt::format("tensor \"lm_head.weight\" differs from {}, config.json says that they are one", embedding.tensor));
 }
 
-// Names, types and shapes of everything, before a byte is written.
+// Names, types and shapes of everything.
 void check(const Program& program, const Folder& folder, const ModelSettings& model) {
   std::set<std::string> known;
   for (const StateId id : program.states_of(StateKind::parameter))
@@ -172,7 +174,6 @@ void check(const Program& program, const Folder& folder, const ModelSettings& mo
     if (!known.contains(name) && !is_hf_constant(name, model))
       refuse(place.file->path(),
              fmt::format("tensor {} is none of the model that config.json describes", quoted(place.described().name)));
-  if (model.tied_head) check_tied_head(folder, hf_pieces_of("embedding", model).front());
 }
 
 }  // namespace
@@ -190,10 +191,19 @@ std::vector<fs::path> hf_weight_files(const fs::path& folder) {
   return {files.begin(), files.end()};
 }
 
+void check_hf_weights(const fs::path& folder, const ModelSettings& model) {
+  Builder builder(DType::fp32);
+  builder.set_batch(1, 1, 1);
+  ModelSettings without_masks = model;
+  without_masks.mask.clear();
+  check(build_transformer(std::move(builder), without_masks), Folder(folder, model), model);
+}
+
 void load_hf_weights(const Program& program, Executor& executor, const fs::path& folder_path,
                      const ModelSettings& model) {
   const Folder folder(folder_path, model);
   check(program, folder, model);
+  if (model.tied_head) check_tied_head(folder, hf_pieces_of("embedding", model).front());
   for (const StateId id : program.states_of(StateKind::parameter)) {
     const State& parameter = program.state(id);
     std::vector<float> ours(static_cast<std::size_t>(parameter.type.shape.elements()));

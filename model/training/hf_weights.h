@@ -13,6 +13,9 @@
 
 namespace stepscope {
 
+// Names, types and shapes of the files against the model, before long work: planning what a wrong config.json claims may take minutes.
+void check_hf_weights(const std::filesystem::path& folder, const ModelSettings& model);
+
 // `model` is the one that the program was built from.
 void load_hf_weights(const Program& program, Executor& executor, const std::filesystem::path& folder,
                      const ModelSettings& model);

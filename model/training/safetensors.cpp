@@ -6,17 +6,18 @@
 #include <bit>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 
 #include "model/base/error.h"
 #include "model/base/file.h"
+#include "model/base/json.h"
 
 namespace stepscope {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // found by key in log time: a header may have a million of them
+using OrderedJson = nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian, and so are our bytes");
 
@@ -97,27 +98,18 @@ class HeaderReader {
   }
 
   // The parser would silently keep one of two equal names, and copies what is nested as deep as it goes: deeper than any stack.
-  Json parse(const std::string& text) const {
-    std::set<std::string> names;
-    std::optional<std::string> twice;
-    bool too_deep = false;
-    const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
-      const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
-      too_deep = too_deep || (begins && depth > deepest_header);
-      if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second)
-        twice = parsed.get<std::string>();
-      return !too_deep;
-    };
-    Json header;
+  [[nodiscard]] Json parse(const std::string& text) const {
     try {
-      header = Json::parse(text, watch);
+      const JsonOutline outline = outline_of(text, deepest_header);
+      if (outline.too_deep) refuse("has a header that is nested deeper than a header is");
+      if (outline.wrong_byte) refuse("has a header that is not JSON");
+      Json header = Json::parse(text);
+      if (!header.is_object()) refuse("has a header that is not a JSON object");
+      if (outline.twice) refuse(*outline.twice, "is there twice");
+      return header;
     } catch (const Json::exception&) {
       refuse("has a header that is not JSON");
     }
-    if (too_deep) refuse("has a header that is nested deeper than a header is");
-    if (!header.is_object()) refuse("has a header that is not a JSON object");
-    if (twice) refuse(*twice, "is there twice");
-    return header;
   }
 
   Metadata read_metadata(const Json& fields) const {
@@ -143,7 +135,7 @@ class HeaderReader {
     const std::uint64_t available = file_.size_bytes() - data_begin_;
     if (entry.begin > entry.end || entry.end > available)
       refuse(name, "lies at bytes " + std::to_string(entry.begin) + " to " + std::to_string(entry.end) + " of " +
-                       std::to_string(available));
+                       std::to_string(available) + ": the file is truncated or its header is wrong");
     if (entry.end - entry.begin != size)
       refuse(name, "has " + std::to_string(entry.end - entry.begin) + " bytes, but " +
                        std::string(format_name(entry.dtype)) + to_string(entry.shape) + " needs " +
@@ -224,8 +216,8 @@ void check_tensors(std::span<const NamedTensor> tensors) {
   }
 }
 
-Json described(const NamedTensor& tensor, std::uint64_t begin) {
-  Json shape = Json::array();
+OrderedJson described(const NamedTensor& tensor, std::uint64_t begin) {
+  OrderedJson shape = OrderedJson::array();
   for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
   return {
       {"dtype", format_name(tensor.dtype)}, {"shape", shape}, {"data_offsets", {begin, begin + tensor.bytes.size()}}};
@@ -275,14 +267,14 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   std::stable_sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
     return size_bytes(a->dtype) > size_bytes(b->dtype);
   });
-  Json header = Json::object();
+  OrderedJson header = OrderedJson::object();
   if (!metadata.empty()) header[std::string(metadata_key)] = metadata;
   std::uint64_t offset = 0;
   for (const NamedTensor* tensor : order) {
     header[tensor->name] = described(*tensor, offset);
     offset += tensor->bytes.size();
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = header.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
   text.resize(static_cast<std::size_t>(round_up(static_cast<std::int64_t>(text.size()), 8)), ' ');
   const std::uint64_t length = text.size();
   std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(&length, 1)),

@@ -9,12 +9,31 @@ then a final norm and an untied head. GPT-2 (Radford et al. 2019) has the same l
 from the embedding, without a bias. Llama (Touvron et al. 2023; Llama 3.1: Dubey et al. 2024) has attention first, norms by the root of
 the mean square, a gated MLP  down(silu(gate(n)) * up(n)),  rotary positions, no biases, and several queries to a key. Qwen2 adds biases
 to queries, keys and values, Qwen3 (Yang et al. 2025) a norm over each query and key. Dropout is 0 here.
+
+With `rounding = torch.float16` (or bfloat16) it rounds as mixed precision does, and computes exactly in between: weights of Dense layers,
+what every layer gives to the next and what comes back to it; never statistics, scores, logits, loss or the gradients of weights.
 B sequences, S positions, H hidden, V vocabulary.
 """
 import torch
 
 NORM_EPSILON = 1e-6  # where a case does not say
 IGNORED = -1
+rounding = None  # the type of activations; None: the type of the weights
+
+
+class Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x, value, gradient):
+        context.gradient = gradient
+        return x.to(rounding).to(x.dtype) if value else x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient.to(rounding).to(gradient.dtype) if context.gradient else gradient, None, None
+
+
+def rounded(x, value=True, gradient=True):
+    return x if rounding is None else Rounded.apply(x, value, gradient)
 
 
 def rms_norm(x, scale, epsilon):
@@ -31,8 +50,9 @@ def norm(case, x, weights, name):
 
 
 def dense(x, weights, name):
-    y = x @ weights[name + ".weight"]  # weights are [inputs, outputs]
-    return y + weights[name + ".bias"] if name + ".bias" in weights else y
+    y = x @ rounded(weights[name + ".weight"], gradient=False)  # weights are [inputs, outputs]
+    y = y + rounded(weights[name + ".bias"], gradient=False) if name + ".bias" in weights else y
+    return rounded(y, value=name != "head")
 
 
 def gelu(x):
@@ -41,9 +61,9 @@ def gelu(x):
 
 def mlp(case, x, weights, name):
     if case.get("activation") != "swiglu":
-        return dense(gelu(dense(x, weights, name + ".up")), weights, name + ".down")
+        return dense(rounded(gelu(dense(x, weights, name + ".up"))), weights, name + ".down")
     gate = dense(x, weights, name + ".gate")
-    return dense(gate / (1 + torch.exp(-gate)) * dense(x, weights, name + ".up"), weights, name + ".down")
+    return dense(rounded(gate / (1 + torch.exp(-gate)) * dense(x, weights, name + ".up")), weights, name + ".down")
 
 
 def rotary_frequencies(case, head_dim):
@@ -98,9 +118,10 @@ def queries_keys_values(case, x, weights, name):
     q = packed[:, :, :, :queries].reshape(B, S, heads, head_dim).transpose(1, 2)
     k, v = (packed[:, :, :, queries + i].transpose(1, 2) for i in (0, 1))
     if case.get("qk_norm"):
-        q, k = (rms_norm(part, weights[f"{name}.{which}_norm.scale"], case["norm_epsilon"]) for part, which in ((q, "q"), (k, "k")))
+        q, k = (rounded(rms_norm(part, weights[f"{name}.{which}_norm.scale"], case["norm_epsilon"]))
+                for part, which in ((q, "q"), (k, "k")))
     if case.get("positions") == "rotary":
-        q, k = turned(case, q), turned(case, k)
+        q, k = rounded(turned(case, q)), rounded(turned(case, k))
     if queries > 1:
         k, v = (part.repeat_interleave(queries, dim=1) for part in (k, v))
     return q, k, v
@@ -109,11 +130,11 @@ def queries_keys_values(case, x, weights, name):
 def attention(case, x, weights, name, visible):
     q, k, v = queries_keys_values(case, x, weights, name)
     head_dim = q.shape[-1]
-    scores = (q * head_dim**-0.5) @ k.transpose(-1, -2)
+    scores = rounded(rounded(q * head_dim**-0.5) @ k.transpose(-1, -2), value=False)
     # Hidden keys get the lowest finite score, so a row without any visible key would weigh all keys alike.
     # The rule for such a row: attention gives zeros, and no gradient goes through it.
     scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
-    weighted = torch.softmax(scores, dim=-1) @ v
+    weighted = rounded(rounded(torch.softmax(scores, dim=-1), gradient=False) @ v)
     weighted = torch.where(visible.any(dim=-1, keepdim=True), weighted, torch.zeros_like(weighted))
     return dense(weighted.transpose(1, 2).flatten(2), weights, name + ".out")
 
@@ -125,24 +146,25 @@ def forward(case, weights, batch):
     x = weights["embedding"][tokens]
     if case.get("positions") != "rotary":
         x = x + weights["positions"][: tokens.shape[1]]
+    x = rounded(x)
 
     def mlp_branch(x, name):
-        return mlp(case, norm(case, x, weights, name + ".norm"), weights, name)
+        return mlp(case, rounded(norm(case, x, weights, name + ".norm")), weights, name)
 
     def attention_branch(x, name):
-        return attention(case, norm(case, x, weights, name + ".norm"), weights, name, visible)
+        return attention(case, rounded(norm(case, x, weights, name + ".norm")), weights, name, visible)
 
     for layer in range(case["layers"]):
         block = f"blocks.{layer}"
         if case.get("block_order") == "attention-first":
-            x = x + attention_branch(x, block + ".attention")
-            x = x + mlp_branch(x, block + ".mlp")
+            x = rounded(x + attention_branch(x, block + ".attention"))
+            x = rounded(x + mlp_branch(x, block + ".mlp"))
         else:
-            x = x + mlp_branch(x, block + ".mlp")
-            x = x + attention_branch(x, block + ".attention")
-    x = norm(case, x, weights, "final_norm")
+            x = rounded(x + mlp_branch(x, block + ".mlp"))
+            x = rounded(x + attention_branch(x, block + ".attention"))
+    x = rounded(norm(case, x, weights, "final_norm"))
     if case.get("tied_head"):
-        return x @ weights["embedding"].T
+        return rounded(x @ rounded(weights["embedding"], gradient=False).T, value=False)
     return dense(x, weights, "head")
 
 
@@ -155,7 +177,7 @@ def counted_targets(batch):
     return targets
 
 
-def loss_and_gradients(case, weights, batch, dtype=torch.float64):
+def loss_and_gradients(case, weights, batch, dtype=torch.float64, loss_scale=1):
     """The sum over counted targets divided by their number, the logits, and d loss / d weight by name."""
     leaves = {name: value.to(dtype).requires_grad_() for name, value in weights.items()}
     logits = forward(case, leaves, batch)
@@ -164,8 +186,8 @@ def loss_and_gradients(case, weights, batch, dtype=torch.float64):
     log_probabilities = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
     picked = log_probabilities.gather(-1, targets.clamp(min=0)[..., None])[..., 0]
     loss = -(picked * counted).sum() / counted.sum()
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return loss.detach(), logits.detach(), dict(zip(leaves, gradients))
+    gradients = torch.autograd.grad(loss * loss_scale, list(leaves.values()))
+    return loss.detach(), logits.detach(), {name: gradient / loss_scale for name, gradient in zip(leaves, gradients)}
 
 
 def tutorial_learning_rate(update, peak=4e-4):

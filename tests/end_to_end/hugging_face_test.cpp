@@ -126,6 +126,58 @@ TEST_F(HuggingFace, overrides_that_the_weights_do_not_fit_are_refused) {
               HasSubstr("transformer.wpe.weight"));
 }
 
+// Each is told in one line that names the file, before anything is planned: a thousand layers would take minutes.
+TEST_F(HuggingFace, what_is_wrong_with_a_folder_is_told_by_its_file) {
+  const fs::path weights = path("theirs/model.safetensors");
+  const std::string tensor = "model.layers.1.mlp.up_proj.weight";
+  const auto with = [&](const std::function<void(HfFolder&)>& change, const std::function<void()>& damage) {
+    HfFolder made = random_hf_folder("LlamaForCausalLM", 29);
+    if (change) change(made);
+    made.write(path("theirs"));
+    if (damage) damage();
+    std::string said = refused({"step", "--hf", path("theirs"), "--save", path("saved.safetensors")});
+    EXPECT_FALSE(fs::exists(path("saved.safetensors")));
+    return said;
+  };
+  const auto first_bytes = [&](std::uint64_t length) {
+    std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
+    file.write(reinterpret_cast<const char*>(&length), sizeof length);
+  };
+  const auto config = [&](const char* field, const nlohmann::json& value) {
+    return with([&](HfFolder& made) { made.config[field] = value; }, {});
+  };
+  EXPECT_THAT(with({}, [&] { fs::resize_file(weights, fs::file_size(weights) - 1); }),
+              AllOf(HasSubstr("model.safetensors: tensor"), HasSubstr("truncated")));
+  EXPECT_THAT(with({}, [&] { first_bytes(std::uint64_t{1} << 60); }),
+              HasSubstr("a header of 1152921504606846976 bytes"));
+  EXPECT_THAT(with({}, [&] { first_bytes(17); }), HasSubstr("model.safetensors: has a header that is not JSON"));
+  EXPECT_THAT(with(
+                  [&](HfFolder& made) {
+                    made.tensor(tensor).shape = {16, 10};
+                  },
+                  {}),
+              HasSubstr(tensor + "\" is fp32[16,10]: fp32, bf16 or fp16 [10,16] is needed"));
+  EXPECT_THAT(with([&](HfFolder& made) { made.tensor(tensor).name += "s"; }, {}), HasSubstr(tensor + "\" is missing"));
+  EXPECT_THAT(with(
+                  [&](HfFolder& made) {
+                    made.theirs.push_back({"score.weight", DType::u8, {0}, {}});
+                  },
+                  {}),
+              HasSubstr("\"score.weight\" is none of the model"));
+  EXPECT_THAT(
+      with([&](HfFolder& made) { made.tensor(tensor).bytes[3] = made.tensor(tensor).bytes[2] = std::byte{0xff}; }, {}),
+      HasSubstr(tensor + "\": element 0 is"));
+  EXPECT_THAT(config("num_hidden_layers", 1000), HasSubstr("\"model.layers.2.input_layernorm.weight\" is missing"));
+  EXPECT_THAT(config("num_hidden_layers", 1'000'000'000), HasSubstr("config.json: num_hidden_layers = 1000000000"));
+  EXPECT_THAT(config("num_hidden_layers", 1), HasSubstr("is none of the model that config.json describes"));
+  EXPECT_THAT(config("vocab_size", 1 << 20), HasSubstr("is fp32[23,16]: fp32, bf16 or fp16 [1048576,16] is needed"));
+  EXPECT_THAT(config("num_key_value_heads", 4), HasSubstr("k_proj.weight\" is fp32[8,16]"));
+  EXPECT_THAT(config("attention_bias", true), HasSubstr("q_proj.bias\" is missing"));
+  EXPECT_THAT(config("tie_word_embeddings", true), HasSubstr("\"lm_head.weight\" differs"));
+  EXPECT_THAT(config("hidden_size", 18), HasSubstr("config.json: model.heads = 4: must divide model.hidden = 18"));
+  EXPECT_THAT(config("rope_scaling", {{"type", "yarn"}}), HasSubstr("config.json: rope_scaling.type = \"yarn\""));
+}
+
 TEST_F(HuggingFace, training_goes_on_from_a_folder_and_ends_in_one) {
   random_hf_folder("GPT2LMHeadModel", 27).write(path("theirs"));
   const std::vector<std::string> train{"train", "--hf",      path("theirs"), "--steps",           "2",

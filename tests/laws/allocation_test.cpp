@@ -9,7 +9,7 @@
 
 #include "model/cpu/library_guard.h"
 #include "model/execution/cpu_executor.h"
-#include "tests/support/step_run.h"
+#include "tests/support/families.h"
 
 namespace {
 std::atomic<bool> watching{false};
@@ -33,22 +33,19 @@ void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); 
 namespace stepscope::testing {
 namespace {
 
-TEST(AllocationLaw, a_step_allocates_nothing) {
-  for (const char* precision : {"fp32", "bf16", "fp16"})
-    for (const char* attention : {"fused", "materialised"}) {
-      StepSetting setting{.precision = precision, .micro_steps = 2, .threads = 2, .unequal_lengths = true};
-      setting.change_model = [&](ModelSettings& m) { m.attention = attention; };
-      const Step step = build(setting, machine_with(2));
-      CpuExecutor executor(step.program, step.plan, machine_with(2));
-      executor.initialise(1);
-      fill_batch(setting, step.program, executor);
-      executor.step(1e-3);
-      allocations = 0;
-      watching = true;
-      executor.step(1e-3);
-      watching = false;
-      EXPECT_EQ(allocations, 0) << precision << " " << attention;
-    }
+TEST(AllocationLaw, a_step_of_any_family_precision_attention_and_mask_allocates_nothing) {
+  for (const StepSetting& setting : every_small_step()) {
+    const Step step = build(setting, machine_with(2));
+    CpuExecutor executor(step.program, step.plan, machine_with(2));
+    executor.initialise(1);
+    fill_batch(setting, step.program, executor);
+    executor.step(1e-3);
+    allocations = 0;
+    watching = true;
+    executor.step(1e-3);
+    watching = false;
+    EXPECT_EQ(allocations, 0) << setting.name;
+  }
 }
 
 TEST(AllocationLaw, the_watch_sees_an_allocation) {

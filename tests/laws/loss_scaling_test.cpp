@@ -6,7 +6,7 @@
 
 #include "model/execution/cpu_executor.h"
 #include "model/training/trainer.h"
-#include "tests/support/step_run.h"
+#include "tests/support/families.h"
 
 namespace stepscope::testing {
 namespace {
@@ -90,6 +90,58 @@ TEST(LossScalingLaw, an_overflow_at_any_step_leaves_no_trace) {
     EXPECT_EQ(read_all(step.program, again.executor), read_all(step.program, other.executor)) << "step " << t;
   }
   EXPECT_GE(overflows, 3);
+}
+
+// Step 2 overflows; step 3 is that of another executor, which never ran step 2.
+void expect_no_trace(StepSetting setting, const std::function<void(std::vector<std::int32_t>&)>& targets_of_overflow) {
+  setting.change_training = [](TrainingSettings& t) { t.loss_scale = 256, t.clip = 1; };
+  const Step step = build(setting, machine_with(2));
+  Training run(setting, step), other(setting, step);
+  run.next();
+  run.next();
+  const std::vector<Bytes> before = read_all(step.program, run.executor);
+  const ControlBlock was = run.executor.control();
+  ASSERT_EQ(was.updates(), 2);
+  ControlBlock &control = run.executor.control(), &others = other.executor.control();
+  control.loss_scale = 0x1p60;
+  run.setting.change_targets = targets_of_overflow;
+  run.next();
+  run.setting.change_targets = {};
+  ASSERT_NE(control.found_inf, 0);
+  EXPECT_EQ(read_all(step.program, run.executor), before);
+  EXPECT_EQ(control.updates(), was.updates());
+  EXPECT_EQ(control.skips, 1);
+  EXPECT_EQ(control.loss_scale, 0x1p59);
+  other.take(before);
+  others = was;
+  others.step = was.step + 1, others.skips = 1, others.clean_steps = 0;
+  control.loss_scale = was.loss_scale;
+  run.next();
+  other.next();
+  EXPECT_EQ(read_all(step.program, run.executor), read_all(step.program, other.executor));
+  EXPECT_NE(read_all(step.program, run.executor), before);
+  EXPECT_EQ(control.updates(), 3);
+}
+
+TEST(LossScalingLaw, an_injected_overflow_leaves_no_trace_in_any_family_attention_and_mask) {
+  constexpr const char* in_fp16[] = {"fp16"};
+  for (const StepSetting& setting : every_small_step(in_fp16)) {
+    SCOPED_TRACE(setting.name);
+    expect_no_trace(setting, {});
+  }
+}
+
+// Targets are ignored but those of one micro-step: then it overflows alone.
+TEST(LossScalingLaw, an_overflow_in_one_micro_step_is_seen_whichever_it_is) {
+  for (std::size_t which = 0; which < 4; ++which) {
+    SCOPED_TRACE(which);
+    StepSetting setting = small_step(families().front(), "fp16");
+    setting.micro_steps = 4;
+    expect_no_trace(setting, [which](std::vector<std::int32_t>& targets) {
+      for (std::size_t at = 0; at < targets.size(); ++at)
+        if (at / (targets.size() / 4) != which) targets[at] = -1;
+    });
+  }
 }
 
 TEST(LossScalingLaw, a_scale_that_is_far_too_large_comes_down_and_training_begins) {

@@ -8,62 +8,55 @@
 #include "model/base/tolerance.h"
 #include "model/execution/cpu_executor.h"
 #include "model/techniques/checkpointing.h"
+#include "tests/support/families.h"
 #include "tests/support/programs.h"
-#include "tests/support/step_run.h"
 
 namespace stepscope::testing {
 namespace {
 
-StepSetting setting_of(const char* preset, const char* precision, const char* residual, double dropout = 0.1) {
-  StepSetting setting{.preset = preset,
-                      .precision = precision,
-                      .micro_steps = 2,
-                      .threads = 2,
-                      .unequal_lengths = true,
-                      .change_model = [=](ModelSettings& m) { m.dropout = dropout; }};
+StepResult run_with(StepSetting setting, const char* residual) {
   setting.residual_precision = residual;
-  return setting;
+  return run_step_of(setting);
 }
 
-constexpr const char* presets[] = {"tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny"};
+constexpr const char* narrow_precisions[] = {"bf16", "fp16"};
 
 TEST(ResidualPrecisionLaw, changes_nothing_in_fp32) {
-  for (const char* preset : presets)
-    EXPECT_THAT(bitwise_differences(run_step_of(setting_of(preset, "fp32", "fp32")),
-                                    run_step_of(setting_of(preset, "fp32", "compute"))),
-                ::testing::IsEmpty());
+  constexpr const char* in_fp32[] = {"fp32"};
+  for (const StepSetting& setting : small_steps(in_fp32))
+    EXPECT_THAT(bitwise_differences(run_with(setting, "fp32"), run_with(setting, "compute")), ::testing::IsEmpty())
+        << setting.name;
 }
 
 TEST(ResidualPrecisionLaw, brings_results_nearer_to_fp32) {
-  for (const char* preset : presets)
-    for (const char* precision : {"bf16", "fp16"})
-      for (const double dropout : {0.0, 0.1}) {
-        const StepResult exact = run_step_of(setting_of(preset, "fp32", "compute", dropout));
-        const double narrow = gradient_error(run_step_of(setting_of(preset, precision, "compute", dropout)), exact),
-                     wide = gradient_error(run_step_of(setting_of(preset, precision, "fp32", dropout)), exact);
-        EXPECT_LT(wide, narrow) << preset << precision << dropout;
-        EXPECT_GT(wide, tolerance(DType::fp32).relative) << preset << precision << dropout;
-      }
+  for (const StepSetting& setting : small_steps(narrow_precisions)) {
+    StepSetting in_fp32 = setting;
+    in_fp32.precision = "fp32";
+    const StepResult exact = run_step_of(in_fp32);
+    const double narrow = gradient_error(run_with(setting, "compute"), exact),
+                 wide = gradient_error(run_with(setting, "fp32"), exact);
+    EXPECT_LT(wide, narrow) << setting.name;
+    EXPECT_GT(wide, tolerance(DType::fp32).relative) << setting.name;
+  }
 }
 
 TEST(ResidualPrecisionLaw, any_keep_set_and_any_threads_give_the_same_bits) {
   std::mt19937 random(5);
-  for (const char* preset : presets)
-    for (const char* precision : {"bf16", "fp16"}) {
-      StepSetting setting = setting_of(preset, precision, "fp32");
-      const StepResult kept = run_step_of(setting);
-      for (int trial = 0; trial < 4; ++trial) {
-        setting.threads = 1 + trial;
-        setting.keep = [&](const Program& forward) { return random_keep(forward, random); };
-        EXPECT_THAT(bitwise_differences(run_step_of(setting), kept), ::testing::IsEmpty()) << preset << precision;
-      }
+  for (StepSetting setting : small_steps(narrow_precisions)) {
+    setting.residual_precision = "fp32";
+    const StepResult kept = run_step_of(setting);
+    for (const int threads : {1, 2, 3, 4}) {
+      setting.threads = threads;
+      setting.keep = [&](const Program& forward) { return random_keep(forward, random); };
+      EXPECT_THAT(bitwise_differences(run_step_of(setting), kept), ::testing::IsEmpty()) << setting.name;
     }
+  }
 }
 
 TEST(ResidualPrecisionLaw, the_stream_is_wide_the_branches_are_not_and_bytes_are_used_as_planned) {
-  for (const char* preset : presets)
+  for (StepSetting setting : small_steps(narrow_precisions))
     for (const std::vector<std::string>& targets : std::vector<std::vector<std::string>>{{}, {"TransformerBlock"}}) {
-      StepSetting setting = setting_of(preset, "bf16", "fp32");
+      setting.residual_precision = "fp32";
       setting.keep = [&](const Program& forward) { return keep_outside(forward, targets); };
       const Step step = build(setting, machine_with(2));
       for (const Operation& op : step.program.operations) {
@@ -73,15 +66,15 @@ TEST(ResidualPrecisionLaw, the_stream_is_wide_the_branches_are_not_and_bytes_are
         const bool stream = kind == "dropout_add" || kind == "embedding",
                    inside = kind == "attention" || kind.ends_with("_norm");
         EXPECT_TRUE(!stream || made == DType::fp32) << kind;
-        EXPECT_TRUE(!inside || made == DType::bf16) << kind;
+        EXPECT_TRUE(!inside || made == dtype_named(setting.precision)) << kind;
       }
       CpuExecutor executor(step.program, step.plan, machine_with(2));
       executor.initialise(setting.seed);
       fill_batch(setting, step.program, executor);
       const Executor::UsedBytes used = executor.measure_used_bytes(1e-3);
-      EXPECT_THAT(used.differences, ::testing::IsEmpty()) << preset;
-      EXPECT_EQ(used.arena, step.plan.arena_bytes) << preset;
-      EXPECT_EQ(used.largest_live, step.plan.largest_live_bytes) << preset;
+      EXPECT_THAT(used.differences, ::testing::IsEmpty()) << setting.name;
+      EXPECT_EQ(used.arena, step.plan.arena_bytes) << setting.name;
+      EXPECT_EQ(used.largest_live, step.plan.largest_live_bytes) << setting.name;
     }
 }
 

@@ -2,17 +2,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/step_run.h"
+#include "tests/support/families.h"
 
 namespace stepscope::testing {
 namespace {
 
-void expect_same_bits(StepSetting setting) {
+void expect_same_bits(StepSetting setting, std::initializer_list<int> numbers = {2, 3, 4}) {
   setting.threads = 1;
   const StepResult one = run_step_of(setting);
-  for (const int threads : {2, 3, 4}) {
+  for (const int threads : numbers) {
     setting.threads = threads;
     EXPECT_THAT(bitwise_differences(run_step_of(setting), one), ::testing::IsEmpty()) << threads << " threads";
+  }
+}
+
+TEST(ThreadsLaw, holds_for_every_family_precision_attention_and_mask) {
+  for (const StepSetting& setting : every_small_step()) {
+    SCOPED_TRACE(setting.name);
+    expect_same_bits(setting, {3});
   }
 }
 
@@ -30,28 +37,17 @@ TEST(ThreadsLaw, materialised) {
       {.precision = "bf16", .micro_steps = 2, .change_model = [](ModelSettings& m) { m.attention = "materialised"; }});
 }
 TEST(ThreadsLaw, seed_small) { expect_same_bits({.preset = "seed-small", .precision = "fp32", .global_batch = 8}); }
-TEST(ThreadsLaw, gpt2) {
-  for (const char* precision : {"fp32", "bf16"})
-    expect_same_bits({.preset = "gpt2-tiny",
-                      .precision = precision,
-                      .micro_steps = 2,
-                      .unequal_lengths = true,
-                      .change_model = [](ModelSettings& m) { m.vocabulary = 1001, m.dropout = 0.1; },
-                      .steps = 2});
-}
-TEST(ThreadsLaw, llama_and_qwen) {
-  for (const char* preset : {"llama-tiny", "qwen3-tiny"})
-    for (const char* precision : {"fp32", "bf16"})
-      for (const char* attention : {"fused", "materialised"})
-        expect_same_bits({.preset = preset,
-                          .precision = precision,
-                          .micro_steps = 2,
-                          .unequal_lengths = true,
-                          .change_model =
-                              [&](ModelSettings& m) {
-                                m.vocabulary = 1001, m.dropout = 0.1, m.max_sequence = 70, m.attention = attention;
-                              },
-                          .steps = 2});
+// Rows and features beyond a tile, so that every matmul is cut; the vocabulary is beyond several.
+TEST(ThreadsLaw, many_tiles_of_every_family) {
+  for (StepSetting setting : small_steps()) {
+    SCOPED_TRACE(setting.name);
+    setting.change_model = [change = setting.change_model](ModelSettings& m) {
+      change(m);
+      m.vocabulary = 1001, m.mlp_hidden = 203, m.max_sequence = 70;
+    };
+    setting.sequence = 70, setting.steps = 2;
+    expect_same_bits(setting);
+  }
 }
 TEST(ThreadsLaw, odd_sizes) {
   expect_same_bits({.precision = "fp32",

@@ -21,6 +21,26 @@ std::int64_t rows_of(const StepSetting& s) {
   return s.global_batch == 0 ? preset_named(s.preset).global_batch : s.global_batch;
 }
 
+// Of a custom mask.
+Shape mask_shape_of(const StepSetting& s, const ModelSettings& model, std::int64_t rows, std::int64_t sequence) {
+  if (!s.mask || std::count(s.mask->begin(), s.mask->end(), "custom") == 0) return {};
+  return s.mask->size() > 1 ? Shape{1, 1, sequence, sequence} : Shape{rows, model.heads, sequence, sequence};
+}
+
+// Seven of ten keys are visible, and none to the last query of all.
+std::vector<std::uint8_t> mask_of(const StepSetting& s, const Shape& shape) {
+  std::mt19937 random(static_cast<unsigned>(s.seed) + 9);
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(shape.elements()));
+  for (std::uint8_t& visible : mask) visible = random() % 10 < 7 ? 1 : 0;
+  std::fill(mask.end() - static_cast<std::ptrdiff_t>(shape.last()), mask.end(), std::uint8_t{0});
+  if (s.change_mask) s.change_mask(mask);
+  return mask;
+}
+
+bool unequal(const StepSetting& s) {
+  return s.unequal_lengths || (s.mask && std::count(s.mask->begin(), s.mask->end(), "padding") > 0);
+}
+
 // Lengths 0 (an empty row), 1, and others up to the whole row.
 std::vector<std::int32_t> lengths_of(const StepSetting& s, std::int64_t rows, std::int64_t sequence) {
   std::mt19937 random(static_cast<unsigned>(s.seed) + 5);
@@ -66,6 +86,7 @@ Step build(const StepSetting& s, const Machine& machine) {
   const Preset& preset = preset_named(s.preset);
   ModelSettings model = preset.model;
   if (s.unequal_lengths) model.mask = {"causal", "padding"};
+  if (s.mask) model.mask = *s.mask;
   if (s.change_model) s.change_model(model);
   model = resolved(model);
   StepRecipe recipe;
@@ -80,7 +101,8 @@ Step build(const StepSetting& s, const Machine& machine) {
   gradient_precision_technique.apply(s.gradient_precision, recipe);
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};
   if (s.change_training) s.change_training(training);
-  return build_step(model, training, recipe, machine);
+  return build_step(model, training, recipe, machine,
+                    mask_shape_of(s, model, training.global_batch, training.sequence));
 }
 
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor) {
@@ -94,14 +116,16 @@ void fill_batch(const StepSetting& s, const Program& program, Executor& executor
   if (s.change_tokens) s.change_tokens(tokens);
   if (const StateId lengths_state = program.find_state("lengths"); lengths_state.index >= 0) {
     const std::vector<std::int32_t> lengths =
-        s.unequal_lengths
-            ? lengths_of(s, rows, sequence)
-            : std::vector<std::int32_t>(static_cast<std::size_t>(rows), static_cast<std::int32_t>(sequence));
+        unequal(s) ? lengths_of(s, rows, sequence)
+                   : std::vector<std::int32_t>(static_cast<std::size_t>(rows), static_cast<std::int32_t>(sequence));
     for (std::int64_t row = 0; row < rows; ++row)
       std::fill(targets.begin() + row * sequence + lengths[static_cast<std::size_t>(row)],
                 targets.begin() + (row + 1) * sequence, -1);
     executor.write(lengths_state, bytes_of(lengths));
   }
+  if (const StateId mask = program.find_state("mask"); mask.index >= 0)
+    executor.write(mask, bytes_of(mask_of(s, program.state(mask).type.shape)));
+  if (s.change_targets) s.change_targets(targets);
   executor.write(program.find_state("tokens"), bytes_of(tokens));
   executor.write(program.find_state("targets"), bytes_of(targets));
 }

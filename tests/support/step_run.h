@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,12 @@ struct StepSetting {
   std::string gradient_precision = "fp32";
   std::string residual_precision = "compute";
   int steps = 1;  // gradients and logits are the last one's
+  std::string name = {};  // for messages
+  // In place of the model's. A "custom" one is random, shared by rows and heads where masks are combined and one for each of them else;
+  // with "padding" rows have different lengths.
+  std::optional<std::vector<std::string>> mask = {};
+  std::function<void(std::vector<std::uint8_t>& mask)> change_mask = {};
+  std::function<void(std::vector<std::int32_t>& targets)> change_targets = {};
 };
 
 struct StepResult {

@@ -146,6 +146,8 @@ TEST_F(HfConfigTest, what_changes_the_numbers_is_refused_by_name) {
   windows["use_sliding_window"] = true;
   windows["sliding_window"] = 4;
   EXPECT_EQ(refusal_of(windows), "");  // from layer 28 on, which this model does not have
+  windows["max_window_layers"] = 1.5;
+  EXPECT_THAT(refusal_of(windows), HasSubstr("max_window_layers = 1.5: a whole number"));
   windows["max_window_layers"] = 1;
   EXPECT_THAT(refusal_of(windows), HasSubstr("use_sliding_window = true"));
 }

@@ -152,6 +152,16 @@ TEST_F(HfWeights, an_export_is_read_back_to_the_same_bits) {
   EXPECT_EQ(read_safetensors(folder / "mine" / "model.safetensors").metadata.at("format"), "pt");
 }
 
+TEST_F(HfWeights, what_is_not_finite_is_not_exported) {
+  random_hf_folder(gpt2, 13).write(folder / "theirs");
+  const Loaded loaded(folder / "theirs");
+  std::vector<float> values = loaded.parameter("blocks.1.mlp.up.bias");
+  values[3] = NAN;
+  loaded.executor->write(loaded.step.program.find_state("blocks.1.mlp.up.bias"), std::as_bytes(std::span(values)));
+  EXPECT_THROW(export_hf(loaded.step.program, *loaded.executor, loaded.model, folder / "mine"), FailedCheck);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
+}
+
 TEST_F(HfWeights, an_export_replaces_nothing_else) {
   const ModelSettings model = resolved(preset_named("gpt2-tiny").model);
   const auto refused = [&](const fs::path& place) {
