@@ -160,6 +160,7 @@ void Coordinator::open_run() {
   lock_ = FolderLock(request_.out);
   std::error_code error;
   if (fs::exists(environment_file, error)) resume_run(environment_file);
+  fs::remove(request_.out / "time_model.json", error);  // made anew from all records in the end
   remove_temporaries(request_.out);
   save_environment();  // first: what is made after it belongs to a run that can be gone on with
   if (!fs::exists(request_.out / "matrix.toml"))

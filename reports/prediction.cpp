@@ -215,7 +215,11 @@ OrderOfPairs order_of_pairs(const MeasuredRun& run) {
 std::optional<TimeModelFile> publish_predictions(const fs::path& run_folder) {
   MeasuredRun run = read_run(run_folder);
   std::optional<TimeModelFile> times = learn_times(run);
-  if (!times) return std::nullopt;
+  const fs::path file = run_folder / "time_model.json";
+  if (!times) {
+    fs::remove(file);  // an earlier one would tell of other records
+    return std::nullopt;
+  }
   const std::vector<std::optional<PredictedStep>> predictions = predict_left_out(run);
   for (std::size_t c = 0; c < run.cells.size(); ++c) {
     if (!predictions[c]) continue;
@@ -229,7 +233,7 @@ std::optional<TimeModelFile> publish_predictions(const fs::path& run_folder) {
     write_record(run_folder / "cells" / record.id / "record.json", record);
   }
   times->left_out_error = left_out_error(run);
-  write_time_model(run_folder / "time_model.json", *times);
+  write_time_model(file, *times);
   return times;
 }
 

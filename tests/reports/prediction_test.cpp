@@ -74,10 +74,7 @@ TEST_F(Prediction, the_model_without_a_cell_is_that_of_a_run_that_never_had_it) 
 }
 
 TEST_F(Prediction, without_noise_it_is_right_but_for_what_lies_between) {
-  SyntheticRun synthetic{.noise = 0, .drift = 0, .failures = false};
-  (void)synthetic.write(folder / "run");
-  ASSERT_TRUE(publish_predictions(folder / "run"));
-  const MeasuredRun run = read_run(folder / "run");
+  const MeasuredRun run = read({.noise = 0, .drift = 0, .failures = false});
   const LeftOutError error = *left_out_error(run);
   EXPECT_EQ(error.cells, 16);
   EXPECT_LT(error.worst, 0.031);  // between operations lie 3 % of each step there, learned as one time
@@ -105,6 +102,7 @@ TEST_F(Prediction, a_profile_says_how_a_step_divides_and_not_how_long_it_is) {
 
 TEST_F(Prediction, without_calibration_or_profiles_nothing_is_predicted_and_the_report_says_why) {
   MeasuredRun run = read();
+  for (Cell& cell : run.cells) cell.record.predicted_time.reset();
   const std::string reason = prediction_section(Analysis(run)).blocks.at(0).text;
   EXPECT_THAT(reason, HasSubstr("No step time was predicted"));
   run.calibration.reset();
@@ -116,7 +114,7 @@ TEST_F(Prediction, without_calibration_or_profiles_nothing_is_predicted_and_the_
 }
 
 TEST_F(Prediction, the_report_shows_every_cell_and_says_what_the_times_are_from) {
-  (void)SyntheticRun{}.write(folder / "run");
+  (void)SyntheticRun{.rounds = 2}.write(folder / "run");
   const TimeModelFile times = *publish_predictions(folder / "run");
   const MeasuredRun run = read_run(folder / "run");
   ASSERT_TRUE(run.times);

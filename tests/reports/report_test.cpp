@@ -72,7 +72,7 @@ TEST(Report, each_figure_has_its_file_and_no_other_file_stays) {
       EXPECT_EQ(lines_of(folder / "report" / "figures" / (block.figure.name + ".csv")), block.figure.rows.size() + 1);
     }
   }
-  EXPECT_EQ(figures, 9u);
+  EXPECT_EQ(figures, 10u);
 }
 
 TEST(Report, tables_have_a_cell_for_each_column) {
@@ -100,6 +100,7 @@ TEST(Report, draws_nothing_of_fewer_than_three_points) {
   EXPECT_FALSE(fs::exists(folder / "report" / "figures" / "time_memory.csv"));
   EXPECT_FALSE(fs::exists(folder / "report" / "figures" / "techniques.csv"));
   EXPECT_FALSE(fs::exists(folder / "report" / "figures" / "learning.csv"));
+  EXPECT_FALSE(fs::exists(folder / "report" / "figures" / "predicted_time.csv"));
   EXPECT_TRUE(fs::exists(folder / "report" / "figures" / "memory_timeline.csv"));  // its points are operations
 }
 

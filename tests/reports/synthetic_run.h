@@ -13,6 +13,7 @@
 
 #include "reports/calibration.h"
 #include "reports/cell.h"
+#include "reports/prediction.h"
 #include "reports/record.h"
 #include "reports/visit.h"
 
@@ -292,6 +293,7 @@ struct SyntheticRun {
     if (failures) write_failures(folder);
     write_calibration(folder / "calibration.json", calibration());
     write_environment(folder);
+    (void)publish_predictions(folder);
     return folder;
   }
 
