@@ -137,14 +137,15 @@ std::vector<Choice> Adviser::chunks() const {
 }
 
 // What a budget chooses is fastest of all that fits with these values; where that has a name, the name is told.
-std::vector<CheckpointingChoice> Adviser::keep_sets(TechniqueValues values, const Program& forward) const {
+std::vector<CheckpointingChoice> Adviser::keep_sets(TechniqueValues values, const Program& forward,
+                                                    bool with_budget) const {
   const auto chosen = [&](const Choice& value) {
     values["checkpointing"] = value;
     return CheckpointingChoice{value, keep_set_of_cell(cell_of(values), request_.machine, forward)};
   };
   if (request_.pinned.contains("checkpointing")) return {chosen(values.at("checkpointing"))};
   std::vector<CheckpointingChoice> choices = request_.checkpointing(forward);
-  if (request_.budget.empty()) return choices;
+  if (request_.budget.empty() || !with_budget) return choices;
   CheckpointingChoice budget = chosen(request_.budget);
   const bool has_a_name = std::any_of(choices.begin(), choices.end(),
                                       [&](const CheckpointingChoice& other) { return other.keep == budget.keep; });
@@ -196,6 +197,12 @@ Mix Adviser::mix_of(const TechniqueValues& values, const Program& program, doubl
   return mix;
 }
 
+// Then a budget has nothing to choose.
+bool Adviser::fits_whole(const StepPlanner& planner) const {
+  return needs_of(planner.lowered(keepable(planner.forward())), request_.fit).fits;
+}
+
+// A budget takes nearly all the bytes there are: it is tried for the answer, not for runners-up that need less.
 Advice Adviser::search() {
   Advice advice;
   std::map<std::string, std::int64_t> smallest;  // of the mixes taken, by precision: state and arena
@@ -205,7 +212,8 @@ Advice Adviser::search() {
     Node node = queue.top();
     queue.pop();
     if (node.program == nullptr) {
-      for (CheckpointingChoice& choice : keep_sets(node.values, node.planner->forward())) {
+      const bool open = advice.mixes.empty() && !fits_whole(*node.planner);
+      for (CheckpointingChoice& choice : keep_sets(node.values, node.planner->forward(), open)) {
         Node leaf{.values = node.values, .program = std::make_shared<Program>(node.planner->lowered(choice.keep))};
         leaf.values["checkpointing"] = std::move(choice.value);
         leaf.ns = request_.times.step_ns(*leaf.program);
@@ -243,7 +251,7 @@ void Adviser::find_smallest(Advice& advice) {
         std::find_if(chunks_.rbegin(), chunks_.rend(), [&](const Choice& chunks) { return number(chunks) <= tokens; });
     values["logits_chunks"] = fitting == chunks_.rend() ? chunks_.front() : *fitting;
     const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
-    for (CheckpointingChoice& choice : keep_sets(values, planner.forward())) {
+    for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), false)) {
       const Program program = planner.lowered(choice.keep);
       Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
       mix.values["checkpointing"] = std::move(choice.value);
@@ -287,7 +295,7 @@ std::vector<Mix> Adviser::neighbours(const Mix& mix) {
   if (request_.pinned.contains("checkpointing")) return found;
   const StepPlanner planner = planner_of_cell(cell_of(mix.values), request_.machine);
   std::vector<std::pair<double, Choice>> by_time;
-  for (CheckpointingChoice& choice : keep_sets(mix.values, planner.forward()))
+  for (CheckpointingChoice& choice : keep_sets(mix.values, planner.forward(), false))
     by_time.emplace_back(request_.times.step_ns(planner.lowered(choice.keep)), std::move(choice.value));
   std::stable_sort(by_time.begin(), by_time.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Choice> ordered;

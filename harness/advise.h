@@ -76,7 +76,9 @@ class Adviser {
   [[nodiscard]] std::vector<Choice> values_of(const std::string& technique, std::vector<Choice> free) const;
   [[nodiscard]] std::vector<Choice> accumulations() const;
   [[nodiscard]] std::vector<Choice> chunks() const;
-  [[nodiscard]] std::vector<CheckpointingChoice> keep_sets(TechniqueValues values, const Program& forward) const;
+  [[nodiscard]] std::vector<CheckpointingChoice> keep_sets(TechniqueValues values, const Program& forward,
+                                                           bool with_budget) const;
+  [[nodiscard]] bool fits_whole(const StepPlanner& planner) const;
   [[nodiscard]] std::optional<Mix> evaluated(const TechniqueValues& values);
   [[nodiscard]] Mix mix_of(const TechniqueValues& values, const Program& program, double step_ns);
   [[nodiscard]] std::vector<Node> roots();
