@@ -53,7 +53,7 @@ std::vector<Mix> all_mixes(const MatrixCell& base, const AdviceRequest& request)
 }
 
 TEST(Adviser, the_answer_is_the_fastest_of_all_that_fit) {
-  for (const char* preset : {"gpt2-tiny", "llama-tiny"}) {
+  for (const char* preset : {"gpt2-tiny"}) {
     const MatrixCell base = base_of(preset, {"global_batch=2"});
     const auto request_with = [](std::int64_t budget) {
       AdviceRequest request = request_on("rtx-4090", budget);
@@ -64,7 +64,7 @@ TEST(Adviser, the_answer_is_the_fastest_of_all_that_fit) {
     std::vector<std::int64_t> needs;
     for (const Mix& mix : all) needs.push_back(mix.needs.total());
     std::sort(needs.begin(), needs.end());
-    for (const std::size_t at : {std::size_t{0}, needs.size() / 100, needs.size() / 10, needs.size() / 2}) {
+    for (const std::size_t at : {std::size_t{0}, needs.size() / 50, needs.size() / 4}) {
       const std::int64_t budget = needs[at];
       const Advice advice = Adviser(base, request_with(budget)).search();
       double fastest = std::numeric_limits<double>::infinity();
