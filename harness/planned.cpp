@@ -174,7 +174,7 @@ KeepSet keep_set_of_cell(const MatrixCell& cell, const Machine& machine, const P
   const Configuration& c = cell.configuration;
   const StepRecipe recipe = recipe_of(c);
   if (!recipe.budget) return recipe.keep(forward);
-  return told_where_given(cell, [&](const Shape& mask) {
+  return with_mask_of(cell, [&](const Shape& mask) {
     return BudgetFrontier(c.model, c.training, recipe, machine, mask).choose(*recipe.budget).recipe.keep(forward);
   });
 }

@@ -12,6 +12,7 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/fits.h"
 #include "harness/commands/options.h"
+#include "harness/kept_times.h"
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "reports/format.h"
@@ -117,8 +118,8 @@ void print_answer(const Answer& answer, const AdviceRequest& request, const std:
   for (const Change& change : answer.changes) print_wrapped(change_in_words(change, answer.advice), 2);
   fmt::print("\n");
   print_fit(request.fit);
-  print_wrapped(fmt::format("times: {}; a real step takes longer. {} mixes timed, {} planned to the byte",
-                            request.times.in_words, answer.advice.timed, answer.advice.planned));
+  print_wrapped(fmt::format("times: {}. {} mixes timed, {} planned to the byte", request.times.in_words,
+                            answer.advice.timed, answer.advice.planned));
   for (const std::string& note : answer.notes) print_wrapped("note: " + note);
   if (answer.advice.mixes.empty()) return;
   std::string line = "try it: stepscope " + arguments;
@@ -233,10 +234,12 @@ AdviceRequest request_of(const AdviseCommand& command) {
     const CardFile card = find_card(command.card);
     request.fit = fit_on_card(card, budget);
     request.machine = with_memory(simulated(request.machine, card.card), request.fit);
-    request.times =
-        roofline_source(card.card, fmt::format("the roofline of {}, as its peaks at best allow", card.card.name));
+    request.times = roofline_source(
+        card.card,
+        fmt::format("the roofline of {}, as its peaks at best allow; a real step takes longer", card.card.name));
     return request;
   }
+  KeptTimes measured = kept_times(request.machine);
   const KeptCalibration kept = kept_calibration(request.machine);
   if (!kept.calibration)
     throw UsageError(
@@ -247,7 +250,13 @@ AdviceRequest request_of(const AdviseCommand& command) {
   request.machine = with_memory(request.machine, request.fit);
   Card card = card_of(*kept.calibration);
   card.name.clear();
-  request.times = roofline_source(card, "the roofline of this machine's calibration");
+  request.times = roofline_source(card, "the roofline of this machine's calibration; a real step takes longer");
+  if (measured.times) {
+    request.times.step_ns = [model = measured.times->model](const Program& program) {
+      return predicted_step(model, counted_work(program)).time_ns;
+    };
+    request.times.in_words = source_in_words(*measured.times);
+  }
   return request;
 }
 
