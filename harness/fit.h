@@ -16,7 +16,7 @@ namespace stepscope {
 struct MemoryPart {
   std::string name;  // "context"
   std::int64_t bytes = 0;
-  std::string basis, source;  // measured | vendor | estimated | given
+  std::string basis = {}, source = {};  // measured | vendor | estimated | given
 };
 
 struct MemoryFit {

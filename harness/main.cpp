@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "stepscope " STEPSCOPE_VERSION);
   app.require_subcommand(1);
   stepscope::add_plan(app);
+  stepscope::add_advise(app);
   stepscope::add_step(app);
   stepscope::add_train(app);
   stepscope::add_run(app);

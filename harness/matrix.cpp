@@ -367,4 +367,15 @@ std::string to_toml(const Configuration& configuration) {
   return stream.str();
 }
 
+Matrix matrix_of_cells(const Configuration& base, const std::vector<MatrixCell>& cells, const std::string& file) {
+  Matrix matrix{.file = file, .text = to_toml(base), .cells = cells, .measure = base.measure, .learning = {}};
+  for (const MatrixCell& cell : cells) {
+    matrix.text += "\n[[cell]]\n";
+    for (const Technique& technique : techniques())
+      matrix.text +=
+          fmt::format("{} = {}\n", technique.name, as_toml(field_named(technique.name, "").get(cell.configuration)));
+  }
+  return matrix;
+}
+
 }  // namespace stepscope

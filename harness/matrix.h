@@ -29,6 +29,10 @@ struct Matrix {
 [[nodiscard]] Matrix read_matrix(const std::string& file, const Assignments& overrides);
 [[nodiscard]] Matrix matrix_of(const Assignments& overrides);
 
+// The matrix whose cells these are, all of one model and training: its text gives them again. `file`: what it will be called.
+[[nodiscard]] Matrix matrix_of_cells(const Configuration& base, const std::vector<MatrixCell>& cells,
+                                     const std::string& file);
+
 // A matrix file of this one cell, with every field written out: what a worker reads, and a person repeats.
 [[nodiscard]] std::string to_toml(const Configuration& configuration);
 

@@ -11,6 +11,7 @@
 #include "model/base/error.h"
 #include "model/program/liveness.h"
 #include "model/training/batch_file.h"
+#include "model/training/budget.h"
 #include "profiles/ledger.h"
 #include "profiles/perfetto.h"
 #include "profiles/planned_trace.h"
@@ -152,6 +153,29 @@ Prices prices_of_cell(const MatrixCell& cell, const Machine& machine, const Time
   const Configuration& c = cell.configuration;
   return with_mask_of(cell, [&](const Shape& mask) {
     return checkpointing_prices(c.model, c.training, recipe_of(c), machine, mask, times);
+  });
+}
+
+Machine simulated(Machine machine, const Card& card) {
+  machine.native_bf16 = machine.native_fp16 = true;
+  machine.tf32 = card.tf32_flops > 0;
+  machine.kind = Machine::Kind::cuda;
+  machine.rates = card;
+  return machine;
+}
+
+Machine with_memory(Machine machine, const MemoryFit& fit) {
+  machine.memory_bytes = fit.memory.bytes;
+  for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
+  return machine;
+}
+
+KeepSet keep_set_of_cell(const MatrixCell& cell, const Machine& machine, const Program& forward) {
+  const Configuration& c = cell.configuration;
+  const StepRecipe recipe = recipe_of(c);
+  if (!recipe.budget) return recipe.keep(forward);
+  return with_mask_of(cell, [&](const Shape& mask) {
+    return BudgetFrontier(c.model, c.training, recipe, machine, mask).choose(*recipe.budget).recipe.keep(forward);
   });
 }
 

@@ -60,6 +60,13 @@ auto with_mask_of(const MatrixCell& cell, const Make& make) {
   }
 }
 
+// The machine that a program is lowered to for a card: narrow types are multiplied as they are, nothing is widened.
+[[nodiscard]] Machine simulated(Machine machine, const Card& card);
+[[nodiscard]] Machine with_memory(Machine machine, const MemoryFit& fit);  // what byte budgets choose by
+
+// What the cell's checkpointing keeps of its forward pass; of a budget what it chooses. Throws as build_cell_step does.
+[[nodiscard]] KeepSet keep_set_of_cell(const MatrixCell& cell, const Machine& machine, const Program& forward);
+
 struct PlannedCell {
   Step step;
   Record record;  // outcome planned, does-not-fit, unsupported or skipped

@@ -7,6 +7,7 @@
 namespace stepscope {
 
 void add_plan(CLI::App& app);
+void add_advise(CLI::App& app);
 void add_step(CLI::App& app);
 void add_train(CLI::App& app);
 void add_run(CLI::App& app);

@@ -128,12 +128,7 @@ void plan(const PlanCommand& command) {
                     command.trace));
   const Matrix matrix = command.configuration.read();
   Machine machine = machine_of(command.threads);
-  if (card) {  // a card multiplies narrow types by itself: nothing is widened for it
-    machine.native_bf16 = machine.native_fp16 = true;
-    machine.tf32 = card->tf32_flops > 0;
-    machine.kind = Machine::Kind::cuda;
-    machine.rates = *card;
-  }
+  if (card) machine = simulated(machine, *card);
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};
@@ -141,8 +136,7 @@ void plan(const PlanCommand& command) {
     throw UsageError(
         fmt::format("--trace {}: one file for {} cells; --cell ID chooses one", command.trace, cells.size()));
   const MemoryFit fit = file ? fit_on_card(*file, budget) : fit_here(machine, budget);
-  machine.memory_bytes = fit.memory.bytes;
-  for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
+  machine = with_memory(machine, fit);
   if (dimension != nullptr) return find_largest_of(cells, *dimension, machine, fit, command.json);
   if (command.frontier) return show_frontier(cells, machine, command.json);
   const TimesFrom times = times_for(card, machine);

@@ -1,0 +1,338 @@
+#include "harness/advise.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <queue>
+
+#include "harness/planned.h"
+#include "model/base/error.h"
+#include "model/program/liveness.h"
+#include "model/program/operation.h"
+#include "model/techniques/checkpointing.h"
+#include "reports/calibration.h"
+
+namespace stepscope {
+
+namespace {
+
+constexpr std::int64_t most_chunks = 64;
+constexpr int most_blocks_at_a_time = 8;
+constexpr double worth_telling = 0.95;  // a slower mix of the same precision needs at most this share of the bytes
+
+// Values that one operation reads are alive together, whatever is kept: no arena of this forward pass is smaller.
+std::int64_t least_of_any_keep_set(const Program& program) {
+  std::int64_t most = 0;
+  for (const Operation& op : program.operations) {
+    std::set<ValueId> read;
+    for (const Operand& in : op.ins)
+      if (in.is_value()) read.insert(in.value());
+    std::int64_t sum = 0;
+    for (const ValueId id : read) sum += round_up(program.value(id).type.size_bytes(), arena_alignment_bytes);
+    most = std::max(most, sum);
+  }
+  return most;
+}
+
+// Operations of blocks that multiply no matrices: their repeats cost bytes moved and little else.
+bool is_cheap(const Program& forward, const Operation& op) {
+  const OperationCost cost = cost_of(forward, op);
+  return cost.flops < 64 * (cost.read_bytes + cost.written_bytes);
+}
+
+std::string text(const Choice& choice) { return to_string(choice); }
+
+std::int64_t number(const Choice& choice) { return std::get<std::int64_t>(choice); }
+
+}  // namespace
+
+TimeSource roofline_source(const Card& card, std::string in_words) {
+  return {.step_ns = [card](const Program& program) { return step_time_ns(program, roofline_times(program, card)); },
+          .ceilings = card,
+          .in_words = std::move(in_words)};
+}
+
+std::vector<CheckpointingChoice> named_checkpointing(const Program& forward) {
+  std::vector<CheckpointingChoice> choices{{std::string("none"), keepable(forward)}};
+  std::set<KeepSet> met{choices.front().keep};
+  const auto add = [&](Choice value, KeepSet keep) {
+    if (met.insert(keep).second) choices.push_back({std::move(value), std::move(keep)});
+  };
+  const auto add_targets = [&](std::vector<std::string> targets) {
+    KeepSet keep = keep_outside(forward, targets);
+    add(targets.size() == 1 ? Choice(targets.front()) : Choice(targets), std::move(keep));
+  };
+  std::set<std::string> all, cheap;
+  for (const Operation& op : forward.operations) {
+    all.emplace(op.kind->name);
+    if (is_cheap(forward, op)) cheap.emplace(op.kind->name);
+  }
+  for (const std::string& name : all) add_targets({name});
+  std::erase_if(cheap, [&](const std::string& name) { return keep_outside(forward, {name}) == choices.front().keep; });
+  if (cheap.size() > 1) add_targets({cheap.begin(), cheap.end()});
+  for (const char* half : {"MLPBlock", "AttentionBlock"}) add_targets({half});
+  add_targets({"MLPBlock", "AttentionBlock"});
+  add_targets({"TransformerBlock"});
+  for (int blocks = 2; blocks <= most_blocks_at_a_time; ++blocks)
+    add(fmt::format("every-{}", blocks), keep_every(forward, blocks));
+  return choices;
+}
+
+// A mix yet to be planned, or, without a program, all mixes of one forward pass: none of them is faster than that.
+struct Adviser::Node {
+  double ns = 0;
+  TechniqueValues values = {};
+  std::shared_ptr<const StepPlanner> planner = {};
+  std::shared_ptr<const Program> program = {};
+  bool operator<(const Node& other) const { return ns > other.ns; }  // the fastest first
+};
+
+Adviser::Adviser(MatrixCell base, AdviceRequest request) : base_(std::move(base)), request_(std::move(request)) {
+  if (request_.pinned.contains("logits_chunks") && recipe_of(base_.configuration).logits_chunks == 0)
+    throw UsageError("--set: logits_chunks = auto: the advice chooses them; leave it out, or give a number");
+  precisions_ = values_of("precision", {});
+  if (precisions_.empty()) precisions_ = precisions();
+  accumulations_ = values_of("accumulation", accumulations());
+  chunks_ = values_of("logits_chunks", chunks());
+}
+
+std::vector<Choice> Adviser::values_of(const std::string& technique, std::vector<Choice> free) const {
+  if (!request_.pinned.contains(technique)) return free;
+  return {field_named(technique, "").get(base_.configuration)};
+}
+
+std::vector<Choice> Adviser::precisions() {
+  std::vector<Choice> choices;
+  const auto try_one = [&](const char* name, bool native, const std::string& why) {
+    if (native && peak_named(request_.times.ceilings, name) > 0)
+      choices.emplace_back(std::string(name));
+    else
+      notes_.push_back(fmt::format("{} is left out: {}", name, native ? "its peak is not known" : why));
+  };
+  const std::string widened = "widened to fp32 here, so that its predicted times say nothing";
+  try_one("fp32", true, "");
+  if (request_.machine.tf32) try_one("tf32", true, "");
+  try_one("bf16", request_.machine.native_bf16, widened);
+  const Card& c = request_.times.ceilings;
+  if (request_.machine.native_bf16 && c.bf16_flops >= c.fp16_flops)
+    notes_.emplace_back("fp16 is left out: beside bf16 it is no faster here, no smaller, and scales its loss");
+  else
+    try_one("fp16", request_.machine.native_fp16, widened);
+  return choices;
+}
+
+std::vector<Choice> Adviser::accumulations() const {
+  std::vector<Choice> choices;
+  const std::int64_t rows = base_.configuration.training.global_batch;
+  for (std::int64_t n = 1; n <= rows; ++n)
+    if (rows % n == 0) choices.emplace_back(n);
+  return choices;
+}
+
+std::vector<Choice> Adviser::chunks() const {
+  std::vector<Choice> choices;
+  for (std::int64_t n = 1; n <= most_chunks; n *= 2) choices.emplace_back(n);
+  return choices;
+}
+
+// What a budget chooses is fastest of all that fits with these values; where that has a name, the name is told.
+std::vector<CheckpointingChoice> Adviser::keep_sets(TechniqueValues values, const Program& forward,
+                                                    bool with_budget) const {
+  const auto chosen = [&](const Choice& value) {
+    values["checkpointing"] = value;
+    return CheckpointingChoice{value, keep_set_of_cell(cell_of(values), request_.machine, forward)};
+  };
+  if (request_.pinned.contains("checkpointing")) return {chosen(values.at("checkpointing"))};
+  std::vector<CheckpointingChoice> choices = request_.checkpointing(forward);
+  if (request_.budget.empty() || !with_budget) return choices;
+  CheckpointingChoice budget = chosen(request_.budget);
+  const bool has_a_name = std::any_of(choices.begin(), choices.end(),
+                                      [&](const CheckpointingChoice& other) { return other.keep == budget.keep; });
+  if (!has_a_name) choices.push_back(std::move(budget));
+  return choices;
+}
+
+MatrixCell Adviser::cell_of(const TechniqueValues& values) const {
+  Assignments given = *base_.given;
+  for (const auto& [name, value] : values) {
+    const Field& field = field_named(name, "");
+    assign(given, {&field, value, "advise", field.section + "." + field.name});
+  }
+  MatrixCell cell;
+  cell.configuration = resolve(given);
+  cell.id = cell_id(cell.configuration);
+  cell.given = std::make_shared<const Assignments>(std::move(given));
+  return cell;
+}
+
+// Every precision, cut into micro-steps and chunks, that could fit at all, as fast as it is with everything kept.
+std::vector<Adviser::Node> Adviser::roots() {
+  std::vector<Node> nodes;
+  TechniqueValues values;
+  for (const Technique& technique : techniques())
+    values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
+  for (const Choice& precision : precisions_)
+    for (const Choice& accumulation : accumulations_)
+      for (const Choice& chunks : chunks_) {
+        values["precision"] = precision, values["accumulation"] = accumulation, values["logits_chunks"] = chunks;
+        const std::int64_t tokens =
+            base_.configuration.training.global_batch / number(accumulation) * base_.configuration.training.sequence;
+        if (number(chunks) > tokens) continue;
+        if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
+        auto planner = std::make_shared<StepPlanner>(planner_of_cell(cell_of(values), request_.machine));
+        const Program whole = planner->lowered(keepable(planner->forward()));
+        const std::int64_t states = state_bytes(whole).total();
+        ++timed_;
+        if (request_.fit.margin_bytes(states, least_of_any_keep_set(whole)) < 0) continue;
+        nodes.push_back({.ns = request_.times.step_ns(whole), .values = values, .planner = std::move(planner)});
+      }
+  return nodes;
+}
+
+Mix Adviser::mix_of(const TechniqueValues& values, const Program& program, double step_ns) {
+  Mix mix{.values = values, .step_ns = step_ns, .needs = needs_of(program, request_.fit)};
+  planned_ += mix.needs.exact ? 1 : 0;
+  mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
+  return mix;
+}
+
+// Then a budget has nothing to choose.
+bool Adviser::fits_whole(const StepPlanner& planner) const {
+  return needs_of(planner.lowered(keepable(planner.forward())), request_.fit).fits;
+}
+
+// A budget takes nearly all the bytes there are: it is tried for the answer, not for runners-up that need less.
+Advice Adviser::search() {
+  Advice advice;
+  std::map<std::string, std::int64_t> smallest;  // of the mixes taken, by precision: state and arena
+  std::priority_queue<Node> queue;
+  for (Node& node : roots()) queue.push(std::move(node));
+  while (!queue.empty() && std::ssize(advice.mixes) <= request_.runners_up) {
+    Node node = queue.top();
+    queue.pop();
+    if (node.program == nullptr) {
+      const bool open = advice.mixes.empty() && !fits_whole(*node.planner);
+      for (CheckpointingChoice& choice : keep_sets(node.values, node.planner->forward(), open)) {
+        Node leaf{.values = node.values, .program = std::make_shared<Program>(node.planner->lowered(choice.keep))};
+        leaf.values["checkpointing"] = std::move(choice.value);
+        leaf.ns = request_.times.step_ns(*leaf.program);
+        ++timed_;
+        queue.push(std::move(leaf));
+      }
+      continue;
+    }
+    Mix mix = mix_of(node.values, *node.program, node.ns);
+    if (!mix.needs.fits) continue;
+    const auto bytes = static_cast<double>(mix.needs.total());
+    const auto taken = smallest.find(text(node.values["precision"]));
+    if (taken != smallest.end() && bytes > worth_telling * static_cast<double>(taken->second)) continue;
+    smallest[text(node.values["precision"])] = mix.needs.total();
+    advice.mixes.push_back(std::move(mix));
+  }
+  std::stable_sort(advice.mixes.begin(), advice.mixes.end(),
+                   [](const Mix& a, const Mix& b) { return a.step_ns < b.step_ns; });
+  if (advice.mixes.empty()) find_smallest(advice);
+  advice.timed = timed_, advice.planned = planned_;
+  return advice;
+}
+
+void Adviser::find_smallest(Advice& advice) {
+  MemoryFit endless = request_.fit;
+  endless.memory.bytes = std::int64_t{1} << 60;
+  TechniqueValues values;
+  for (const Technique& technique : techniques())
+    values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
+  for (const Choice& precision : precisions_) {
+    values["precision"] = precision, values["accumulation"] = accumulations_.back();
+    const std::int64_t tokens = base_.configuration.training.global_batch / number(accumulations_.back()) *
+                                base_.configuration.training.sequence;
+    const auto fitting =
+        std::find_if(chunks_.rbegin(), chunks_.rend(), [&](const Choice& chunks) { return number(chunks) <= tokens; });
+    values["logits_chunks"] = fitting == chunks_.rend() ? chunks_.front() : *fitting;
+    const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
+    for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), false)) {
+      const Program program = planner.lowered(choice.keep);
+      Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
+      mix.values["checkpointing"] = std::move(choice.value);
+      mix.needs.fits = false;
+      mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
+      ++timed_, ++planned_;
+      if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
+    }
+  }
+}
+
+std::optional<Mix> Adviser::evaluated(const TechniqueValues& values) {
+  try {
+    const MatrixCell cell = cell_of(values);
+    const StepPlanner planner = planner_of_cell(cell, request_.machine);
+    const Program program = planner.lowered(keep_set_of_cell(cell, request_.machine, planner.forward()));
+    ++timed_;
+    return mix_of(values, program, request_.times.step_ns(program));
+  } catch (const UsageError&) {
+    return std::nullopt;  // more chunks than tokens
+  }
+}
+
+std::vector<Mix> Adviser::neighbours(const Mix& mix) {
+  std::vector<Mix> found;
+  const auto add = [&](const std::string& technique, const Choice& value) {
+    TechniqueValues values = mix.values;
+    values[technique] = value;
+    std::optional<Mix> one = evaluated(values);
+    if (one && one->needs.fits) found.push_back(std::move(*one));
+  };
+  const auto add_beside = [&](const std::string& technique, const std::vector<Choice>& choices) {
+    const auto here = std::find(choices.begin(), choices.end(), mix.values.at(technique));
+    if (here == choices.end()) return;
+    if (here != choices.begin()) add(technique, *(here - 1));
+    if (here + 1 != choices.end()) add(technique, *(here + 1));
+  };
+  add_beside("precision", precisions_);
+  add_beside("accumulation", accumulations_);
+  add_beside("logits_chunks", chunks_);
+  if (request_.pinned.contains("checkpointing")) return found;
+  const StepPlanner planner = planner_of_cell(cell_of(mix.values), request_.machine);
+  std::vector<std::pair<double, Choice>> by_time;
+  for (CheckpointingChoice& choice : keep_sets(mix.values, planner.forward(), false))
+    by_time.emplace_back(request_.times.step_ns(planner.lowered(choice.keep)), std::move(choice.value));
+  std::stable_sort(by_time.begin(), by_time.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Choice> ordered;
+  for (auto& [ns, value] : by_time) ordered.push_back(std::move(value));
+  add_beside("checkpointing", ordered);
+  return found;
+}
+
+std::string in_words(const TechniqueValues& values) {
+  std::vector<std::string> parts{text(values.at("precision"))};
+  const std::string kept = text(values.at("checkpointing"));
+  if (kept == "none")
+    parts.emplace_back("recompute nothing");
+  else if (kept.starts_with("every-"))
+    parts.push_back(fmt::format("recompute {} blocks at a time", kept.substr(6)));
+  else if (kept.starts_with("budget:"))
+    parts.push_back(fmt::format("recompute what {} chooses", kept));
+  else
+    parts.push_back("recompute " + kept);
+  const std::int64_t micro_steps = number(values.at("accumulation")), chunks = number(values.at("logits_chunks"));
+  parts.push_back(micro_steps == 1 ? std::string("whole batch") : fmt::format("{} micro-batches", micro_steps));
+  if (chunks > 1) parts.push_back(fmt::format("logits in {} chunks", chunks));
+  for (const char* name : {"residual_precision", "gradient_precision"})
+    if (const Choice& value = values.at(name); value != field_named(name, "").get(Configuration{}))
+      parts.push_back(fmt::format("{} = {}", name, text(value)));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::vector<std::string> sets_of(const TechniqueValues& values) {
+  std::vector<std::string> sets;
+  for (const Technique& technique : techniques()) {
+    const Choice& value = values.at(std::string(technique.name));
+    const bool list = std::holds_alternative<std::vector<std::string>>(value);
+    if (value != technique.off)
+      sets.push_back(fmt::format("{}={}", technique.name, list ? as_toml(value) : text(value)));
+  }
+  return sets;
+}
+
+}  // namespace stepscope

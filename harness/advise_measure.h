@@ -1,0 +1,41 @@
+// The mixes that were advised, run as any matrix is, and what their times say of the advice.
+//     const MeasuredAdvice measured = measure_mixes(adviser, advice, {.base = base, .best = 3, .out = "runs/advice", ...});
+// The best and their neighbours are the cells of RUN/matrix.toml; a killed run is gone on with. Throws as Coordinator does.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/advise.h"
+#include "reports/record.h"
+
+namespace stepscope {
+
+struct MeasureRequest {
+  MatrixCell base;
+  int best = 1;
+  std::filesystem::path out;
+  Machine machine;
+  std::string arguments;  // of the command line, to go on with
+  bool quiet = false;
+};
+
+struct MeasuredMix {
+  Mix mix;
+  std::string id, outcome;
+  std::optional<StepTime> time;  // none: its outcome says why
+};
+
+struct MeasuredAdvice {
+  std::vector<MeasuredMix> rows;  // the fastest first, those without a time last
+  std::string sentence;
+};
+
+[[nodiscard]] MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const MeasureRequest& request);
+
+// rows: in the order of prediction.
+[[nodiscard]] MeasuredAdvice corrected(std::vector<MeasuredMix> rows);
+
+}  // namespace stepscope

@@ -1,0 +1,189 @@
+// The advice is what planning and timing every mix finds; measurements correct it only where they can tell.
+#include "harness/advise.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "harness/advise_measure.h"
+#include "harness/matrix.h"
+#include "harness/planned.h"
+#include "model/cpu/machine.h"
+#include "model/techniques/checkpointing.h"
+
+namespace stepscope {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+MatrixCell base_of(const std::string& preset, const std::vector<std::string>& sets = {}) {
+  return matrix_of(overrides_of(sets, preset, "")).cells.front();
+}
+
+AdviceRequest request_on(const char* card_name, std::int64_t budget_bytes) {
+  const CardFile card = find_card(card_name);
+  return {.machine = simulated(this_cpu(1), card.card),
+          .fit = {.memory = {.name = "budget", .bytes = budget_bytes}},
+          .times = roofline_source(card.card, "roofline"),
+          .runners_up = 3};
+}
+
+// Every mix there is, one by one, without any order or bound.
+std::vector<Mix> all_mixes(const MatrixCell& base, const AdviceRequest& request) {
+  const Adviser adviser(base, request);
+  std::vector<Mix> mixes;
+  const std::int64_t rows = base.configuration.training.global_batch;
+  for (const char* precision : {"fp32", "bf16"})
+    for (std::int64_t accumulation = 1; accumulation <= rows; accumulation *= 2)
+      for (std::int64_t chunks = 1; chunks <= 64; chunks *= 2) {
+        TechniqueValues values{
+            {"precision", std::string(precision)}, {"accumulation", accumulation}, {"logits_chunks", chunks}};
+        const MatrixCell cell = adviser.cell_of(values);
+        if (chunks > rows / accumulation * cell.configuration.training.sequence) continue;
+        const StepPlanner planner = planner_of_cell(cell, request.machine);
+        for (const CheckpointingChoice& choice : named_checkpointing(planner.forward())) {
+          const Step step = planner.planned(choice.keep);
+          Mix mix{.values = values, .step_ns = request.times.step_ns(step.program)};
+          mix.values["checkpointing"] = choice.value;
+          mix.needs = {.state_bytes = state_bytes(step.program).total(), .arena_bytes = step.plan.arena_bytes};
+          mixes.push_back(std::move(mix));
+        }
+      }
+  return mixes;
+}
+
+TEST(Adviser, the_answer_is_the_fastest_of_all_that_fit) {
+  for (const char* preset : {"gpt2-tiny"}) {
+    const MatrixCell base = base_of(preset, {"global_batch=2"});
+    const auto request_with = [](std::int64_t budget) {
+      AdviceRequest request = request_on("rtx-4090", budget);
+      request.machine.tf32 = false;  // fp32 and bf16 alone: every mix is planned below
+      return request;
+    };
+    const std::vector<Mix> all = all_mixes(base, request_with(1));
+    std::vector<std::int64_t> needs;
+    for (const Mix& mix : all) needs.push_back(mix.needs.total());
+    std::sort(needs.begin(), needs.end());
+    for (const std::size_t at : {std::size_t{0}, needs.size() / 50, needs.size() / 4}) {
+      const std::int64_t budget = needs[at];
+      const Advice advice = Adviser(base, request_with(budget)).search();
+      double fastest = std::numeric_limits<double>::infinity();
+      for (const Mix& mix : all)
+        if (mix.needs.total() <= budget) fastest = std::min(fastest, mix.step_ns);
+      ASSERT_FALSE(advice.mixes.empty()) << preset << " " << budget;
+      EXPECT_EQ(advice.mixes.front().step_ns, fastest) << preset << " " << budget;
+      for (const Mix& mix : advice.mixes) {
+        EXPECT_LE(mix.needs.total(), budget);
+        EXPECT_GE(mix.step_ns, fastest);
+        EXPECT_EQ(mix.margin_bytes, budget - mix.needs.total());
+      }
+    }
+    const Advice none = Adviser(base, request_with(needs.front() - 1)).search();
+    EXPECT_TRUE(none.mixes.empty());
+    ASSERT_TRUE(none.smallest);
+    EXPECT_LT(none.smallest->margin_bytes, 0);
+  }
+}
+
+TEST(Adviser, a_budget_of_checkpointing_is_tried_too_and_never_makes_the_answer_slower) {
+  const MatrixCell base = base_of("seed-small");
+  for (const std::int64_t budget : {std::int64_t{110} << 20, std::int64_t{90} << 20}) {
+    AdviceRequest request = request_on("rtx-4090", budget);
+    request.pinned = {"accumulation", "precision"};
+    const Advice named = Adviser(base, request).search();
+    request.budget = "budget:" + std::to_string(budget) + "B";
+    const Advice with_budget = Adviser(base, request).search();
+    ASSERT_FALSE(named.mixes.empty() || with_budget.mixes.empty()) << budget;
+    EXPECT_LE(with_budget.mixes.front().step_ns, named.mixes.front().step_ns);
+    EXPECT_LE(with_budget.mixes.front().needs.total(), budget);
+  }
+}
+
+// What the search prunes by.
+TEST(Adviser, recomputing_never_makes_a_step_faster) {
+  const Card card = find_card("h100-sxm").card;
+  for (const char* preset : {"tiny", "gpt2-tiny", "llama-tiny", "qwen3-tiny", "seed-small"}) {
+    const StepPlanner planner = planner_of_cell(base_of(preset, {"accumulation=2"}), simulated(this_cpu(1), card));
+    const auto ns = [&](const KeepSet& keep) {
+      const Program program = planner.lowered(keep);
+      return step_time_ns(program, roofline_times(program, card));
+    };
+    const double whole = ns(keepable(planner.forward()));
+    const std::vector<CheckpointingChoice> choices = named_checkpointing(planner.forward());
+    EXPECT_GT(choices.size(), 5U) << preset;
+    for (const CheckpointingChoice& choice : choices) EXPECT_GE(ns(choice.keep), whole) << to_string(choice.value);
+  }
+}
+
+TEST(Adviser, a_choice_is_what_checkpointing_makes_of_its_value) {
+  const MatrixCell base = base_of("tiny");
+  const StepPlanner planner = planner_of_cell(base, this_cpu(1));
+  const Program& forward = planner.forward();
+  for (const CheckpointingChoice& choice : named_checkpointing(forward)) {
+    StepRecipe recipe;
+    checkpointing_technique.apply(choice.value, recipe);
+    EXPECT_EQ(recipe.keep(forward), choice.keep) << to_string(choice.value);
+  }
+}
+
+TEST(Adviser, what_is_pinned_stays_and_numerics_are_not_traded) {
+  AdviceRequest request = request_on("rtx-4090", std::int64_t{1} << 30);
+  request.pinned = {"precision", "checkpointing"};
+  Adviser adviser(base_of("tiny", {"precision=fp32", "checkpointing=MLPBlock"}), request);
+  const Advice advice = adviser.search();
+  ASSERT_FALSE(advice.mixes.empty());
+  for (const Mix& mix : advice.mixes) {
+    EXPECT_EQ(to_string(mix.values.at("precision")), "fp32");
+    EXPECT_EQ(to_string(mix.values.at("checkpointing")), "MLPBlock");
+    EXPECT_EQ(to_string(mix.values.at("gradient_precision")), "fp32");
+    EXPECT_EQ(to_string(mix.values.at("residual_precision")), "compute");
+  }
+}
+
+TEST(Adviser, neighbours_differ_in_one_technique_and_fit) {
+  Adviser adviser(base_of("tiny"), request_on("rtx-4090", std::int64_t{1} << 30));
+  const Mix best = adviser.search().mixes.front();
+  const std::vector<Mix> neighbours = adviser.neighbours(best);
+  EXPECT_GE(neighbours.size(), 3U);
+  for (const Mix& mix : neighbours) {
+    int different = 0;
+    for (const auto& [name, value] : mix.values) different += value != best.values.at(name) ? 1 : 0;
+    EXPECT_EQ(different, 1) << in_words(mix.values);
+    EXPECT_TRUE(mix.needs.fits);
+  }
+}
+
+MeasuredMix measured(const char* id, double predicted, std::optional<StepTime> time) {
+  TechniqueValues values{{"checkpointing", std::string("none")},
+                         {"accumulation", std::int64_t{1}},
+                         {"logits_chunks", std::int64_t{1}},
+                         {"precision", std::string(id)},
+                         {"residual_precision", std::string("compute")},
+                         {"gradient_precision", std::string("fp32")}};
+  return {
+      .mix = {.values = std::move(values), .step_ns = predicted}, .id = id, .outcome = "ok", .time = std::move(time)};
+}
+
+StepTime time_of(double median, double spread) {
+  return {.median = median, .low = median - spread, .high = median + spread, .visits = 3};
+}
+
+TEST(CorrectedAdvice, the_order_changes_only_where_intervals_are_apart) {
+  const MeasuredAdvice stands =
+      corrected({measured("bf16", 1e6, time_of(2e6, 1e5)), measured("fp32", 3e6, time_of(4e6, 1e5))});
+  EXPECT_THAT(stands.sentence, ::testing::AllOf(HasSubstr("use bf16"), HasSubstr("The predicted answer stands")));
+  const MeasuredAdvice changed =
+      corrected({measured("bf16", 1e6, time_of(5e6, 1e5)), measured("fp32", 3e6, time_of(4e6, 1e5))});
+  EXPECT_THAT(changed.sentence, ::testing::AllOf(HasSubstr("use fp32"), HasSubstr("The order changed: bf16")));
+  EXPECT_EQ(changed.rows.front().id, "fp32");
+  const MeasuredAdvice unclear =
+      corrected({measured("bf16", 1e6, time_of(5e6, 2e6)), measured("fp32", 3e6, time_of(4e6, 2e6))});
+  EXPECT_THAT(unclear.sentence, ::testing::AllOf(HasSubstr("cannot tell"), Not(HasSubstr("use fp32"))));
+  const MeasuredAdvice failed =
+      corrected({measured("bf16", 1e6, std::nullopt), measured("fp32", 3e6, time_of(4e6, 1e5))});
+  EXPECT_THAT(failed.sentence, ::testing::AllOf(HasSubstr("use fp32"), HasSubstr("has no time")));
+  EXPECT_THAT(corrected({measured("bf16", 1e6, std::nullopt)}).sentence, HasSubstr("Nothing could be measured"));
+}
+
+}  // namespace
+}  // namespace stepscope
