@@ -58,6 +58,9 @@ class Coordinator {
     int round;
   };
 
+  // Visits of a round have numbers of their own, so that the name on disk says which one it is.
+  static int number_of(VisitKind kind, int round) { return 3 * (round - 1) + 1 + static_cast<int>(kind); }
+
   void list_cells();
   void plan_cells();
   void open_run();

@@ -6,10 +6,10 @@
 
 #include <chrono>
 #include <fstream>
-#include <sstream>
 #include <iterator>
 #include <random>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "model/base/file.h"
