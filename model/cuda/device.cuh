@@ -2,6 +2,7 @@
 //     block_shared<T>()      the block's static shared memory of type T: one struct a use, the same T is the same memory
 //     dynamic_shared<T>()    the launch's dynamic shared memory
 //     launch(kernel, grid, block, shared_bytes, stream, arguments...);           // instead of <<<>>>; throws MachineError
+//     sine_of_half_turns(x)  sin(pi x) in fp64: sin itself keeps a table in local memory for arguments that are large
 //     mma_16x8x16(d, a, b)   one step of a warp on tensor cores: bf16 in, sums in fp32
 // __shared__, <<<>>> and PTX stand here and nowhere else.
 #pragma once
@@ -28,6 +29,9 @@ __device__ T* dynamic_shared() {
   extern __shared__ __align__(16) unsigned char stepscope_dynamic_shared[];
   return reinterpret_cast<T*>(stepscope_dynamic_shared);
 }
+
+__device__ __forceinline__ double sine_of_half_turns(double x) { return sinpi(x); }
+__device__ __forceinline__ double cosine_of_half_turns(double x) { return cospi(x); }
 
 template <class... Parameters>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,

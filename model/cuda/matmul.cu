@@ -71,6 +71,7 @@ CudaMatmul::CudaMatmul(const MatmulLibrary& library, const MatmulSpec& s, bool t
 
 // The first of several answers that is whole and fits the workspace.
 void CudaMatmul::choose_algorithm(const MatmulSpec& spec) {
+  const auto cap = static_cast<std::size_t>(matmul_workspace_bytes(spec));
   cublasLtMatmulPreference_t made = nullptr;
   check_lt(cublasLtMatmulPreferenceCreate(&made), "a preference");
   const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, decltype(&cublasLtMatmulPreferenceDestroy)>
@@ -78,7 +79,7 @@ void CudaMatmul::choose_algorithm(const MatmulSpec& spec) {
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t which, auto value) {
     check_lt(cublasLtMatmulPreferenceSetAttribute(preference.get(), which, &value, sizeof(value)), "a preference");
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::size_t>(matmul_workspace_cap_bytes));
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, cap);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(at_.b));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(at_.a));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(at_.c));
@@ -91,7 +92,7 @@ void CudaMatmul::choose_algorithm(const MatmulSpec& spec) {
            "the heuristic");
   for (int i = 0; i < count; ++i) {
     const cublasLtMatmulHeuristicResult_t& answer = answers[static_cast<std::size_t>(i)];
-    if (answer.state != CUBLAS_STATUS_SUCCESS || answer.workspaceSize > matmul_workspace_cap_bytes) continue;
+    if (answer.state != CUBLAS_STATUS_SUCCESS || answer.workspaceSize > cap) continue;
     algorithm_ = answer.algo;
     workspace_bytes_ = answer.workspaceSize;
     return;

@@ -16,8 +16,12 @@
 
 namespace stepscope {
 
-// What a call may take of the arena. NVIDIA's advice for Hopper; smaller ones leave out algorithms that split k.
-inline constexpr std::int64_t matmul_workspace_cap_bytes = std::int64_t{32} << 20;
+// What a call may take of the arena: room for sixteen partial sums where an algorithm splits k, at most what NVIDIA advises for Hopper.
+[[nodiscard]] inline std::int64_t matmul_workspace_bytes(const MatmulSpec& spec) {
+  constexpr std::int64_t least = std::int64_t{64} << 10, most = std::int64_t{32} << 20;
+  const std::int64_t sums = 16 * spec.m * spec.n * static_cast<std::int64_t>(sizeof(float));
+  return round_up(sums < most - least ? least + sums : most, 256);
+}
 
 class MatmulLibrary {
  public:
@@ -36,7 +40,7 @@ struct CudaMatmulAddresses {
   const void* b = nullptr;
   void* c = nullptr;
   const void* bias = nullptr;  // [n], of c's type; only where spec.bias
-  std::byte* workspace = nullptr;  // matmul_workspace_cap_bytes, 256-byte aligned
+  std::byte* workspace = nullptr;  // matmul_workspace_bytes, 256-byte aligned
 };
 
 class CudaMatmul {

@@ -48,7 +48,7 @@ std::span<const CudaRow> cuda_operation_list() {
       {&embedding_gradient_kind, {embedding_gradient_cuda_workspace, bind_embedding_gradient_cuda}},
       {&linear_kind, {linear_cuda_workspace, bind_linear_cuda}},
       {&linear_weight_gradient_kind, {linear_weight_gradient_cuda_workspace, bind_linear_weight_gradient_cuda}},
-      {&linear_input_gradient_kind, {linear_cuda_workspace, bind_linear_input_gradient_cuda}},
+      {&linear_input_gradient_kind, {linear_input_gradient_cuda_workspace, bind_linear_input_gradient_cuda}},
       {&layer_norm_kind, {nullptr, bind_layer_norm_cuda}},
       {&layer_norm_gradient_kind, {layer_norm_gradient_cuda_workspace, bind_layer_norm_gradient_cuda}},
       {&gelu_kind, {nullptr, bind_gelu_cuda}},

@@ -26,7 +26,12 @@ __global__ void __launch_bounds__(columns_a_block)
   ColumnTile{}.for_each(0, 1, columns, [=](std::int64_t, std::int64_t j) { partials[chunk * columns + j] = sum[j]; });
 }
 
-std::int64_t linear_cuda_workspace(const Program&, const Operation&) { return matmul_workspace_cap_bytes; }
+std::int64_t linear_cuda_workspace(const Program& program, const Operation& op) {
+  return matmul_workspace_bytes(linear_spec(program, op));
+}
+std::int64_t linear_input_gradient_cuda_workspace(const Program& program, const Operation& op) {
+  return matmul_workspace_bytes(linear_input_gradient_spec(program, op));
+}
 
 CudaRun bind_linear_cuda(const CudaBinding& binding) {
   MatmulSpec spec = linear_spec(*binding.program, *binding.operation);
@@ -49,18 +54,20 @@ CudaRun bind_linear_cuda(const CudaBinding& binding) {
   });
 }
 
-std::int64_t linear_weight_gradient_cuda_workspace(const Program&, const Operation& op) {
-  if (op.writes.size() < 2) return matmul_workspace_cap_bytes;
+// The matmul's, then the partial sums of the bias.
+std::int64_t linear_weight_gradient_cuda_workspace(const Program& program, const Operation& op) {
+  const std::int64_t matmul = matmul_workspace_bytes(linear_weight_gradient_spec(program, op));
+  if (op.writes.size() < 2) return matmul;
   const MatrixView dy = linear_matrix(op, 1);
-  return matmul_workspace_cap_bytes +
-         partial_chunks(dy.rows).count() * dy.columns * static_cast<std::int64_t>(sizeof(float));
+  return matmul + partial_chunks(dy.rows).count() * dy.columns * static_cast<std::int64_t>(sizeof(float));
 }
 
 namespace {
 
 CudaRun bind_bias_gradient(const CudaBinding& binding) {
   const MatrixView dy = linear_matrix(*binding.operation, 1);
-  auto* partials = reinterpret_cast<float*>(binding.workspace + matmul_workspace_cap_bytes);
+  auto* partials = reinterpret_cast<float*>(
+      binding.workspace + matmul_workspace_bytes(linear_weight_gradient_spec(*binding.program, *binding.operation)));
   float* gradient = binding.write<float>(1);
   const Accumulate mode = binding.operation->writes[1].accumulate;
   return dispatch_cuda(binding.in_dtype(1), [&]<class T>() -> CudaRun {

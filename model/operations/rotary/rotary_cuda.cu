@@ -15,7 +15,10 @@ static __global__ void __launch_bounds__(angle_threads)
   BlockTeam{}.for_each(pairs, [=](std::int64_t i) {
     const double frequency = rotary_frequency(scale.theta, scale.factor, scale.low, scale.high,
                                               static_cast<double>(scale.original), i, 2 * pairs);
-    rotary_angles(ThreadTeam{}, position, &frequency, cosines + position * pairs + i, sines + position * pairs + i, 1);
+    constexpr double inverse_pi = 0.318309886183790671538;
+    const double half_turns = static_cast<double>(position) * frequency * inverse_pi;
+    cosines[position * pairs + i] = static_cast<float>(cosine_of_half_turns(half_turns));
+    sines[position * pairs + i] = static_cast<float>(sine_of_half_turns(half_turns));
   });
 }
 

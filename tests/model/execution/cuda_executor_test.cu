@@ -97,6 +97,18 @@ TEST(CudaExecutor, what_is_kept_changes_no_bit) {
             std::vector<std::string>());
 }
 
+TEST(CudaExecutor, a_step_of_the_llama_family_is_that_of_the_cpu) {
+  StepSetting s = small("bf16");
+  s.preset = "llama-tiny";
+  s.change_model = [](ModelSettings& m) {
+    m.layers = 1;
+    m.tied_head = true;
+  };
+  s.unequal_lengths = true;
+  s.global_batch = 4;
+  expect_like_the_cpu(s, DType::bf16);
+}
+
 #ifndef __CUDACC__
 TEST(CudaExecutor, allocates_what_was_planned_and_nothing_in_a_step) {
   const StepSetting s = small("fp32");

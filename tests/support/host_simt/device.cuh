@@ -60,6 +60,9 @@ T* dynamic_shared() {
   return static_cast<T*>(host_simt::dynamic_shared_memory());
 }
 
+inline double sine_of_half_turns(double x) { return std::sin(3.14159265358979323846 * std::fmod(x, 2)); }
+inline double cosine_of_half_turns(double x) { return std::cos(3.14159265358979323846 * std::fmod(x, 2)); }
+
 template <class... Parameters>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
             std::type_identity_t<Parameters>... arguments) {
