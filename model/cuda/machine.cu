@@ -12,6 +12,7 @@ Machine this_card() {
   STEPSCOPE_CUDA(cudaGetDeviceProperties(&properties, 0));
   Machine machine;
   machine.kind = Machine::Kind::cuda;
+  machine.has_kernels = true;
   machine.name = properties.name;
   machine.native_bf16 = properties.major >= 8;
   machine.native_fp16 = properties.major >= 7;

@@ -7,7 +7,7 @@ namespace stepscope {
 
 void lower(Program& program, const Machine& machine) {
   for (Operation& op : program.operations) {
-    if (machine.kind == Machine::Kind::cuda) {
+    if (machine.has_kernels) {
       op.workspace_bytes = cuda_workspace_bytes(program, op);
       continue;
     }
