@@ -92,7 +92,9 @@ class Scheduler {
   void run(dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& thread);
   void wait(State state, Site site, unsigned mask);
   [[noreturn]] void thread_main();
-  void fail(const std::string& what);  // from a fiber: its block is abandoned
+  // From a fiber whose block is to be abandoned. Two calls, for nothing on its stack is ever destroyed after the second.
+  void set_error(const std::string& what);
+  void end_thread();
   void* shared(const void* key, std::size_t bytes, std::size_t alignment);
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
   Fiber& current() { return *current_; }
@@ -182,8 +184,11 @@ void Scheduler::wait(State state, Site site, unsigned mask) {
   give_way();
 }
 
-void Scheduler::fail(const std::string& what) {
+void Scheduler::set_error(const std::string& what) {
   if (error_.empty()) error_ = what;
+}
+
+void Scheduler::end_thread() {
   current_->state = State::done;
   give_way();
 }
@@ -345,8 +350,9 @@ void* Scheduler::shared(const void* key, std::size_t bytes, std::size_t alignmen
     if (pieces_[i].key == key) return pieces_[i].at;
   if (key != nullptr) static_bytes_ += bytes;
   if (static_bytes_ > static_limit || static_bytes_ + dynamic_bytes_ > block_limit || piece_count_ == pieces_.size()) {
-    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes static, " +
-         std::to_string(dynamic_bytes_) + " dynamic");
+    set_error("too much shared memory: " + std::to_string(static_bytes_) + " bytes static, " +
+              std::to_string(dynamic_bytes_) + " dynamic");
+    end_thread();
   }
   alignment = std::max<std::size_t>(alignment, 16);
   std::byte* const at = memory_ + (memory_used_ + alignment - 1) / alignment * alignment;
@@ -385,9 +391,11 @@ void sync_warp(unsigned mask, Site site) {
 std::uint64_t exchange(unsigned mask, std::uint64_t value, int source_lane, Site site) {
   scheduler().current().brought = value;
   scheduler().wait(State::at_warp, site, mask);
-  if ((mask >> source_lane & 1u) == 0)
-    scheduler().fail("a shuffle reads a lane outside its mask, " + std::string(site.file) + ":" +
-                     std::to_string(site.line));
+  if ((mask >> source_lane & 1u) == 0) {
+    scheduler().set_error("a shuffle reads a lane outside its mask, " + std::string(site.file) + ":" +
+                          std::to_string(site.line));
+    scheduler().end_thread();
+  }
   return scheduler().beside(source_lane).seen;
 }
 
