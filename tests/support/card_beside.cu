@@ -144,7 +144,7 @@ GuardedMachine::Beside CardBeside::beside(DType compute) {
       host_simt::options() = {.order = order, .seed = 3, .eager = order == host_simt::Order::reverse};
       expect_same_bits(run(op, cpu, nullptr), outcome, std::string(op.kind->name) + " in another order of threads");
     }
-    host_simt::options() = {};
+    host_simt::options() = {.order = host_simt::Order::reverse};  // outputs over operands: the last thread first
 #endif
     for (const InPlace& rule : op.kind->in_place) {
       if (rule.in >= static_cast<int>(op.ins.size())) continue;
@@ -153,6 +153,9 @@ GuardedMachine::Beside CardBeside::beside(DType compute) {
       if (!in.is_value() || size_bytes(cpu.program->type(in).dtype) != size_bytes(out)) continue;
       expect_same_bits(run(op, cpu, &rule), outcome, std::string(op.kind->name) + " over an operand");
     }
+#ifndef __CUDACC__
+    host_simt::options() = {};
+#endif
     return [&op, cpu, outcome, compute] {
       const Program& program = *cpu.program;
       const std::string name(op.kind->name);
