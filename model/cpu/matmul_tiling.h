@@ -6,21 +6,11 @@
 
 #include <cstdint>
 
+#include "model/base/matmul_spec.h"
 #include "model/cpu/tile_matmul.h"
 #include "model/program/cost.h"
 
 namespace stepscope {
-
-struct MatmulSpec {
-  std::int64_t m = 0, n = 0, k = 0;
-  bool transpose_a = false;  // a is stored [k, m]
-  bool transpose_b = false;  // b is stored [n, k]
-  std::int64_t a_stride = 0, b_stride = 0, c_stride = 0;
-  DType in = DType::fp32;  // of a, b and bias: fp64, fp32, bf16 or fp16
-  DType out = DType::fp32;  // as in, fp32 or, of fp32, a narrow type
-  bool bias = false;  // [n], added to every row
-  bool may_add = false;  // whether run may be asked to add; a narrow c is then rounded once an addition
-};
 
 class MatmulTiling {
  public:

@@ -43,15 +43,12 @@ struct CpuExecutor::Parts {
 
   CpuRun bind(std::size_t index) {
     const Operation& op = program.operations[index];
-    CpuBinding binding{.program = &program,
-                       .operation = &op,
-                       .ins = {},
-                       .outs = {},
-                       .writes = {},
-                       .workspace = nullptr,
-                       .control = &control(),
-                       .threads = &threads,
-                       .machine = &machine};
+    CpuBinding binding;
+    binding.program = &program;
+    binding.operation = &op;
+    binding.control = &control();
+    binding.threads = &threads;
+    binding.machine = &machine;
     for (const Operand& in : op.ins) {
       std::byte* base = in.is_value() ? address(in.value()) : states.at(in.state());
       binding.ins.push_back(base + in.view.offset * size_bytes(program.type(in).dtype));

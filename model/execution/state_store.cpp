@@ -34,9 +34,7 @@ std::int64_t StateStore::allocated_bytes() const {
   return sum;
 }
 
-namespace {
-
-void fill(std::span<float> values, const State& state, std::uint64_t seed) {
+void fill_initial(std::span<float> values, const State& state, std::uint64_t seed) {
   switch (state.initial.law) {
     case Initial::Law::zeros: std::fill(values.begin(), values.end(), 0.0F); break;
     case Initial::Law::ones: std::fill(values.begin(), values.end(), 1.0F); break;
@@ -47,8 +45,6 @@ void fill(std::span<float> values, const State& state, std::uint64_t seed) {
   }
 }
 
-}  // namespace
-
 void StateStore::initialise(std::uint64_t seed) {
   for (const StateKind kind : {StateKind::copy, StateKind::gradient, StateKind::moment})
     for (const StateId id : program_.states_of(kind)) std::ranges::fill(bytes_of(id), std::byte{0});
@@ -56,10 +52,10 @@ void StateStore::initialise(std::uint64_t seed) {
     const State& state = program_.state(id);
     const auto count = static_cast<std::size_t>(state.type.shape.elements());
     if (state.type.dtype == DType::fp32) {
-      fill({reinterpret_cast<float*>(at(id)), count}, state, seed);
+      fill_initial({reinterpret_cast<float*>(at(id)), count}, state, seed);
     } else {  // fp64: the same numbers, widened
       std::vector<float> narrow(count);
-      fill(narrow, state, seed);
+      fill_initial(narrow, state, seed);
       std::copy(narrow.begin(), narrow.end(), reinterpret_cast<double*>(at(id)));
     }
   }

@@ -11,6 +11,9 @@
 
 namespace stepscope {
 
+// A parameter's first values, by its law and its name.
+void fill_initial(std::span<float> values, const State& state, std::uint64_t seed);
+
 class StateStore {
  public:
   explicit StateStore(const Program& program);

@@ -25,7 +25,7 @@ struct ControlBlock {
   std::int64_t skips = 0;  // steps so far that updated nothing
 
   // Applied updates so far: Adam's bias correction uses updates() + 1.
-  [[nodiscard]] std::int64_t updates() const { return step - skips; }
+  [[nodiscard]] constexpr std::int64_t updates() const { return step - skips; }
 };
 inline constexpr std::int64_t control_bytes = 256;  // of the state `control`
 inline constexpr std::int64_t results_bytes = sizeof(ControlBlock) - control_bytes;  // of the state `results`

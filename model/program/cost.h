@@ -47,6 +47,7 @@ struct Machine {  // what a program is lowered to
   std::int64_t memory_bytes = 0;  // physical
   std::int64_t context_bytes = 0;  // taken of it before the first allocation
   Card rates = balanced_rates();  // how fast it is known to be: what a byte budget weighs repeats by
+  bool has_kernels = false;  // a card that this program drives: workspaces are those of its kernels
 };
 
 // Whether it multiplies numbers of this type as they are, without widening them first.

@@ -40,6 +40,7 @@ PLACES = [
 WORDS = [
     ("model/layers/*", r"(?i)recompute|checkpoint|micro|accum|bf16|fp16|scale_loss|nvtx|cuda", "a layer knows no technique and no machine"),
     ("model/operations/*_body.h", r"threadIdx|blockIdx|__shared__|__syncthreads|std::exp\b", "a body is written once, for every machine"),
+    ("model/[oe]*.cu*", r"__shared__|<<<|\basm\b", "what host SIMT cannot take as it stands is in model/cuda/device.cuh alone"),
     ("model/*", r"if \(!?\w*recompute", "recomputation is a keep-set, never a branch"),
     ("*", r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b", "finish it or leave it out"),
     ("*", r"(?<![\w.}])/(work|home|root)/\w|bash[_]jobs", "a path of one machine"),
@@ -114,6 +115,7 @@ def words(tree):
 def operations(tree):
     """An operation is a folder with all its parts, and each of its kinds has a row in the list."""
     table = "\n".join(tree.lines("model/operations/list.cpp"))
+    cuda_table = "\n".join(tree.lines("model/operations/list_cuda.cu"))
     for folder in sorted({name.split("/")[2] for name in tree.files if re.match(r"model/operations/\w+/", name)}):
         here = f"model/operations/{folder}"
         # add's kind lies lower: differentiation itself sums gradients with it.
@@ -128,6 +130,8 @@ def operations(tree):
         for number, kind in kinds:
             if not re.search(rf"&{kind}\b", table):
                 yield f"{header}:{number}: {kind} has no row in model/operations/list.cpp"
+            if tree.exists(f"{here}/{folder}_cuda.cu") and not re.search(rf"&{kind}\b", cuda_table):
+                yield f"{header}:{number}: {kind} has no row in model/operations/list_cuda.cu, but there is {folder}_cuda.cu"
 
 
 def techniques(tree):

@@ -51,10 +51,12 @@ void set_all(GuardedMemory& memory, DType dtype, const std::vector<double>& numb
   });
 }
 
-std::vector<double> numbers_of(const GuardedMemory& memory, const TensorType& type) {
+}  // namespace
+
+std::vector<double> numbers_at(const std::byte* memory, const TensorType& type) {
   std::vector<double> numbers(static_cast<std::size_t>(type.shape.elements()));
   by_type(type.dtype, [&]<class T>() {
-    const T* elements = reinterpret_cast<const T*>(memory.data());
+    const T* elements = reinterpret_cast<const T*>(memory);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       if constexpr (is_floating<T>)
         numbers[i] = static_cast<double>(load(elements[i]));
@@ -64,8 +66,6 @@ std::vector<double> numbers_of(const GuardedMemory& memory, const TensorType& ty
   });
   return numbers;
 }
-
-}  // namespace
 
 void GuardedMemory::Free::operator()(std::byte* block) const { ::operator delete[](block, alignment); }
 
@@ -119,11 +119,11 @@ void GuardedMachine::poke(StateId state, std::int64_t element, double number) {
 }
 
 std::vector<double> GuardedMachine::read(StateId state) const {
-  return numbers_of(states_[static_cast<std::size_t>(state.index)], program_.state(state).type);
+  return numbers_at(states_[static_cast<std::size_t>(state.index)].data(), program_.state(state).type);
 }
 
 std::vector<double> GuardedMachine::read(ValueId value) const {
-  return numbers_of(values_[index(value)], program_.value(value).type);
+  return numbers_at(values_[index(value)].data(), program_.value(value).type);
 }
 
 GuardedMemory& GuardedMachine::memory_of(const Operand& operand) {
@@ -161,6 +161,16 @@ void GuardedMachine::run(Section section, bool forward_only) {
   for (std::size_t i = 0; i < program_.operations.size(); ++i) {
     const Operation& op = program_.operations[i];
     if (op.section == section && !(forward_only && op.phase == Phase::backward)) runs_[i]();
+  }
+}
+
+void GuardedMachine::run_beside(Section section, const Beside& beside) {
+  for (std::size_t i = 0; i < program_.operations.size(); ++i) {
+    const Operation& op = program_.operations[i];
+    if (op.section != section) continue;
+    const std::function<void()> afterwards = beside(op, binding_of(op, pool(1)));
+    runs_[i]();
+    if (afterwards) afterwards();
   }
 }
 

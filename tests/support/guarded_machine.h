@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -36,6 +37,9 @@ class GuardedMemory {  // 256-byte aligned, between guards; content poisoned: a 
   std::int64_t size_;
 };
 
+// Elements of any type as numbers, and back, rounded to the type.
+[[nodiscard]] std::vector<double> numbers_at(const std::byte* memory, const TensorType& type);
+
 class GuardedMachine {
  public:
   explicit GuardedMachine(Program program, const Machine& machine = {});
@@ -50,6 +54,9 @@ class GuardedMachine {
   [[nodiscard]] std::vector<std::byte> bytes(ValueId value) const { return values_[index(value)].copy(); }
 
   void run(Section section, bool forward_only = false);  // in the micro-step that control() names
+  // For another machine beside this one: called with each operation and its memory before it runs; what it returns, after it ran.
+  using Beside = std::function<std::function<void()>(const Operation&, const OperationBinding&)>;
+  void run_beside(Section section, const Beside& beside);
   // The same, every operation held to the laws of machines: no byte outside its outputs and declared writes is altered, the
   // same bits come from 1, 2, 3 and 4 threads, and from outputs that lie over operands where the kind allows it.
   void run_checked(Section section);

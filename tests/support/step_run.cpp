@@ -134,6 +134,10 @@ StepResult run_step_of(const StepSetting& s) {
   const Machine machine = machine_with(s.threads);
   const Step step = build(s, machine);
   CpuExecutor executor(step.program, step.plan, machine);
+  return run_step_on(executor, step, s);
+}
+
+StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& s) {
   executor.initialise(s.seed);
   StepResult result;
   LogitsReader reader(step.program, executor, result.logits);
@@ -142,6 +146,7 @@ StepResult run_step_of(const StepSetting& s) {
     fill_batch(s, step.program, executor);
     executor.step(1e-3);
   }
+  executor.observe(nullptr);
   result.loss = executor.control().loss_sum / std::max(executor.control().token_count, 1.0);
   for (const StateId id : step.program.states_of(StateKind::parameter)) {
     const std::string& name = step.program.state(id).name;

@@ -52,6 +52,7 @@ struct StepResult {
 Step build(const StepSetting& s, const Machine& machine);
 Machine machine_with(int threads);
 StepResult run_step_of(const StepSetting& s);
+StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& s);  // of any machine
 std::vector<std::byte> batch_tokens(const StepSetting& s, const Program& program);
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor);
 

@@ -9,11 +9,13 @@
 // arXiv:1711.05101, algorithm 2, with the schedule multiplying both terms.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "model/base/body.h"
 #include "model/base/half.h"
 #include "model/base/math.h"
+#include "model/program/control_block.h"
 
 namespace stepscope {
 
@@ -27,6 +29,25 @@ struct AdamStep {  // what is the same for every element of a step
   A epsilon;
   A decay;  // rate weight_decay
 };
+
+struct AdamSettings {
+  double beta1, beta2, epsilon, weight_decay;
+};
+
+template <class A>
+STEPSCOPE_BODY AdamStep<A> adam_step_of(const AdamSettings& settings, const ControlBlock& control) {
+  const auto t = static_cast<double>(control.updates() + 1);
+  const double rate = control.learning_rate;
+  return {.clip_factor = static_cast<A>(control.clip_factor),
+          .beta1 = static_cast<A>(settings.beta1),
+          .beta2 = static_cast<A>(settings.beta2),
+          .one_minus_beta1 = static_cast<A>(1 - settings.beta1),
+          .one_minus_beta2 = static_cast<A>(1 - settings.beta2),
+          .corrected_rate = static_cast<A>(rate / (1 - std::pow(settings.beta1, t))),
+          .root_correction = static_cast<A>(1 / std::sqrt(1 - std::pow(settings.beta2, t))),
+          .epsilon = static_cast<A>(settings.epsilon),
+          .decay = static_cast<A>(rate * settings.weight_decay)};
+}
 
 template <class Team, class G, class A>
 STEPSCOPE_BODY void adam_range(const Team& team, const AdamStep<A> step, const G* gradient, A* p, A* m, A* v,

@@ -1,7 +1,5 @@
 #include "model/operations/adam/adam_cpu.h"
 
-#include <cmath>
-
 #include "model/cpu/team.h"
 #include "model/cpu/threads.h"
 #include "model/cpu/tile.h"
@@ -36,33 +34,14 @@ std::vector<Range<A>> ranges_of(
   return ranges;
 }
 
-struct Settings {
-  double beta1, beta2, epsilon, weight_decay;
-};
-
-template <class A>
-AdamStep<A> step_of(const Settings& settings, const ControlBlock& control) {
-  const auto t = static_cast<double>(control.updates() + 1);
-  const double rate = control.learning_rate;
-  return {.clip_factor = static_cast<A>(control.clip_factor),
-          .beta1 = static_cast<A>(settings.beta1),
-          .beta2 = static_cast<A>(settings.beta2),
-          .one_minus_beta1 = static_cast<A>(1 - settings.beta1),
-          .one_minus_beta2 = static_cast<A>(1 - settings.beta2),
-          .corrected_rate = static_cast<A>(rate / (1 - std::pow(settings.beta1, t))),
-          .root_correction = static_cast<A>(1 / std::sqrt(1 - std::pow(settings.beta2, t))),
-          .epsilon = static_cast<A>(settings.epsilon),
-          .decay = static_cast<A>(rate * settings.weight_decay)};
-}
-
 template <class A>
 CpuRun bind_type(const CpuBinding& binding) {
   const Attributes& attributes = binding.operation->attributes;
-  const Settings settings{attributes.beta1, attributes.beta2, attributes.epsilon, attributes.weight_decay};
+  const AdamSettings settings{attributes.beta1, attributes.beta2, attributes.epsilon, attributes.weight_decay};
   const bool skips = attributes.skips_overflow;
   return [=, ranges = ranges_of<A>(binding), threads = binding.threads, control = binding.control] {
     if (skips && control->found_inf != 0) return;
-    const AdamStep<A> step = step_of<A>(settings, *control);
+    const AdamStep<A> step = adam_step_of<A>(settings, *control);
     threads->parallel_for(static_cast<std::int64_t>(ranges.size()), [&](std::int64_t i) {
       const Range<A>& range = ranges[static_cast<std::size_t>(i)];
       dispatch(range.dtype, [&]<class G>() {

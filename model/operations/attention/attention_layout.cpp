@@ -25,7 +25,7 @@ HeadLayout head_layout(const Operation& op, int first) {
           .causal = op.attributes.mask.causal};
 }
 
-MaskReader::MaskReader(const CpuBinding& binding, const HeadLayout& layout, int next)
+MaskReader::MaskReader(const OperationBinding& binding, const HeadLayout& layout, int next)
     : sequence_(layout.sequence), causal_(layout.causal) {
   const MaskKinds& kinds = binding.operation->attributes.mask;
   if (kinds.padding) {
@@ -39,18 +39,6 @@ MaskReader::MaskReader(const CpuBinding& binding, const HeadLayout& layout, int 
   custom_batch_stride_ = view.shape[0] == 1 ? 0 : view.strides[0];
   custom_head_stride_ = view.shape[1] == 1 ? 0 : view.strides[1];
   custom_row_stride_ = view.strides[2];
-}
-
-VisibleKeys MaskReader::keys(std::int64_t b, std::int64_t head, std::int64_t row, std::int64_t micro_step) const {
-  VisibleKeys keys{.count = causal_ ? row + 1 : sequence_};
-  if (lengths_ != nullptr) {
-    const std::int64_t length = lengths_[micro_step * lengths_micro_stride_ + b];
-    keys.count = std::clamp<std::int64_t>(length, 0, keys.count);
-  }
-  if (custom_ != nullptr)
-    keys.custom = custom_ + micro_step * custom_micro_stride_ + b * custom_batch_stride_ + head * custom_head_stride_ +
-                  row * custom_row_stride_;
-  return keys;
 }
 
 }  // namespace stepscope

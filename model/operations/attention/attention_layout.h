@@ -23,29 +23,29 @@ struct HeadLayout {
   bool causal = false;
 
   // Of k or v from their own first element.
-  [[nodiscard]] std::int64_t kv_at(std::int64_t b, std::int64_t kv_head, std::int64_t row) const {
+  [[nodiscard]] constexpr std::int64_t kv_at(std::int64_t b, std::int64_t kv_head, std::int64_t row) const {
     return b * batch_stride + row * row_stride + kv_head * group_stride;
   }
   // Of q from its own first element.
-  [[nodiscard]] std::int64_t q_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+  [[nodiscard]] constexpr std::int64_t q_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
     return kv_at(b, kv_head(head), row) + head % queries * head_dim;
   }
-  [[nodiscard]] std::int64_t kv_head(std::int64_t head) const { return head / queries; }
+  [[nodiscard]] constexpr std::int64_t kv_head(std::int64_t head) const { return head / queries; }
   // Of o and its gradient [B, S, heads D].
-  [[nodiscard]] std::int64_t out_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+  [[nodiscard]] constexpr std::int64_t out_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
     return ((b * sequence + row) * heads + head) * head_dim;
   }
-  [[nodiscard]] std::int64_t out_stride() const { return heads * head_dim; }
+  [[nodiscard]] constexpr std::int64_t out_stride() const { return heads * head_dim; }
   // Of a row's statistic [B, heads, S].
-  [[nodiscard]] std::int64_t statistic_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
+  [[nodiscard]] constexpr std::int64_t statistic_at(std::int64_t b, std::int64_t head, std::int64_t row) const {
     return (b * heads + head) * sequence + row;
   }
-  [[nodiscard]] std::int64_t blocks() const { return (sequence + query_block - 1) / query_block; }
-  [[nodiscard]] std::int64_t rows(std::int64_t block) const {
+  [[nodiscard]] constexpr std::int64_t blocks() const { return (sequence + query_block - 1) / query_block; }
+  [[nodiscard]] constexpr std::int64_t rows(std::int64_t block) const {
     return std::min(query_block, sequence - block * query_block);
   }
   // Keys that some query of the block may see: no more are multiplied.
-  [[nodiscard]] std::int64_t keys(std::int64_t block) const {
+  [[nodiscard]] constexpr std::int64_t keys(std::int64_t block) const {
     return causal ? std::min(sequence, (block + 1) * query_block) : sequence;
   }
 };
@@ -55,9 +55,20 @@ struct HeadLayout {
 class MaskReader {
  public:
   MaskReader() = default;
-  MaskReader(const CpuBinding& binding, const HeadLayout& layout,
+  MaskReader(const OperationBinding& binding, const HeadLayout& layout,
              int next);  // lengths and mask, if any, are ins next ...
-  [[nodiscard]] VisibleKeys keys(std::int64_t b, std::int64_t head, std::int64_t row, std::int64_t micro_step) const;
+  [[nodiscard]] STEPSCOPE_BODY VisibleKeys keys(std::int64_t b, std::int64_t head, std::int64_t row,
+                                                std::int64_t micro_step) const {
+    VisibleKeys keys{.count = causal_ ? row + 1 : sequence_};
+    if (lengths_ != nullptr) {
+      const std::int64_t length = lengths_[micro_step * lengths_micro_stride_ + b];
+      keys.count = max_of<std::int64_t>(0, min_of<std::int64_t>(length, keys.count));
+    }
+    if (custom_ != nullptr)
+      keys.custom = custom_ + micro_step * custom_micro_stride_ + b * custom_batch_stride_ +
+                    head * custom_head_stride_ + row * custom_row_stride_;
+    return keys;
+  }
 
  private:
   std::int64_t sequence_ = 0;

@@ -50,9 +50,9 @@ STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32
     team.for_each(columns, [=](std::int64_t v) { dx[v] = store<T>(A(0)); });
     return 0;
   }
+  const M at_target = x[target];  // by every member, before a reduction lets any of them write dx over x
   const MaximumAndSum<M> row = maximum_and_sum(team, x, columns);
   const M inverse_sum = M(1) / row.sum;
-  const M at_target = x[target];
   const double loss =
       static_cast<double>(log_of(row.sum)) + (static_cast<double>(row.maximum) - static_cast<double>(at_target));
   team.for_each(columns, [=](std::int64_t v) {

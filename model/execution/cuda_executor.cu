@@ -1,0 +1,260 @@
+#include "model/execution/cuda_executor.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/base/error.h"
+#include "model/cuda/handles.cuh"
+#include "model/execution/state_store.h"
+#include "model/operations/list_cuda.cuh"
+
+namespace stepscope {
+
+// The host knows only whether a micro-step is the first; the rest reads which one it is here.
+static __global__ void next_micro_step_kernel(ControlBlock* control) { ++control->micro_step; }
+
+constexpr std::array state_kinds{StateKind::parameter, StateKind::copy,  StateKind::gradient,
+                                 StateKind::moment,    StateKind::batch, StateKind::control};
+
+// Where the states of a program lie on a card: one allocation a kind, each state at a multiple of 256 bytes.
+class CudaStates {
+ public:
+  explicit CudaStates(const Program& program) : addresses_(program.states.size()) {
+    for (const StateKind kind : state_kinds) {
+      std::vector<std::int64_t> offsets;
+      std::int64_t size = 0;
+      const std::vector<StateId> ids = program.states_of(kind);
+      for (const StateId id : ids) {
+        offsets.push_back(size);
+        size += round_up(program.state(id).type.size_bytes(), arena_alignment_bytes);
+      }
+      if (size == 0) continue;
+      memory_.emplace_back(static_cast<std::size_t>(size));
+      for (std::size_t i = 0; i < ids.size(); ++i)
+        addresses_[static_cast<std::size_t>(ids[i].index)] = memory_.back().data() + offsets[i];
+    }
+  }
+  [[nodiscard]] std::byte* at(StateId id) const { return addresses_[static_cast<std::size_t>(id.index)]; }
+
+ private:
+  std::vector<DeviceMemory> memory_;
+  std::vector<std::byte*> addresses_;  // by state
+};
+
+namespace {
+
+void require_room(const Program& program, const MemoryPlan& plan) {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  STEPSCOPE_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes));
+  const std::int64_t needed = state_bytes(program).total() + plan.arena_bytes;
+  if (needed > static_cast<std::int64_t>(free_bytes))
+    throw MachineError("the card has " + std::to_string(free_bytes) + " bytes free, the step needs " +
+                       std::to_string(needed));
+}
+
+void require_size(const std::string& name, std::size_t given, std::int64_t size) {
+  if (static_cast<std::int64_t>(given) != size)
+    throw UsageError(name + ": " + std::to_string(given) + " bytes, must be " + std::to_string(size));
+}
+
+}  // namespace
+
+struct CudaExecutor::Parts {
+  const Program& program;
+  const MemoryPlan& plan;
+  Stream stream;
+  MatmulLibrary matmuls;
+  CudaStates states;
+  DeviceMemory arena;
+  std::vector<CudaRun> runs;  // by operation
+  std::array<std::size_t, 4> section_begins{};
+  Observer* observer = nullptr;
+
+  // The control block of the host. Its first half is the host's; results are the card's, and fetched when somebody looks.
+  ControlBlock block;
+  PinnedMemory staged{sizeof(ControlBlock)};  // on its way to the card, until `arrived`
+  StreamMark arrived;
+  bool results_on_card = false;  // newer than the block's
+  bool results_on_host = true;  // may be newer than the card's
+
+  std::optional<CapturedWork> first_graph, next_graph, update_graph;
+
+  Parts(const Program& p, const MemoryPlan& memory_plan)
+      : program(p),
+        plan(memory_plan),
+        states((require_room(p, memory_plan), p)),
+        arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
+    for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
+    for (std::size_t s = 1; s < section_begins.size(); ++s) section_begins[s] += section_begins[s - 1];
+    for (std::size_t i = 0; i < program.operations.size(); ++i) runs.push_back(bind(i));
+  }
+  ~Parts() { STEPSCOPE_CUDA_NOTHROW(cudaStreamSynchronize(stream.get())); }  // before its memory goes
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  [[nodiscard]] ControlBlock* control_on_card() const {
+    return reinterpret_cast<ControlBlock*>(states.at(program.control));
+  }
+  [[nodiscard]] std::byte* address(ValueId id) const {
+    return arena.data() + plan.placements[static_cast<std::size_t>(id.index)].offset_bytes;
+  }
+
+  CudaRun bind(std::size_t index) {
+    const Operation& op = program.operations[index];
+    CudaBinding binding;
+    binding.program = &program;
+    binding.operation = &op;
+    binding.control = control_on_card();
+    binding.matmuls = &matmuls;
+    for (const Operand& in : op.ins) {
+      std::byte* base = in.is_value() ? address(in.value()) : states.at(in.state());
+      binding.ins.push_back(base + in.view.offset * size_bytes(program.type(in).dtype));
+    }
+    for (const ValueId out : op.outs) binding.outs.push_back(address(out));
+    for (const Write& write : op.writes) binding.writes.push_back(states.at(write.state));
+    if (op.workspace_bytes > 0) binding.workspace = arena.data() + plan.workspace_offsets[index];
+    return cuda_row_of(*op.kind).bind(binding);
+  }
+
+  // Calls each(operation) for those of a section, in order.
+  template <class Each>
+  void walk(Section section, Each&& each) const {
+    const auto s = static_cast<std::size_t>(section);
+    for (std::size_t i = section_begins[s]; i < section_begins[s + 1]; ++i) each(i);
+  }
+  void issue(Section section, int micro_step) const {
+    const CudaIssue how{stream.get(), micro_step == 0};
+    walk(section, [&](std::size_t i) {
+      if (observer != nullptr) observer->operation_begins(static_cast<int>(i), micro_step);
+      runs[i](how);
+      if (observer != nullptr) observer->operation_ends(static_cast<int>(i), micro_step);
+    });
+  }
+  void issue_first() const {
+    issue(Section::prologue, 0);
+    issue(Section::micro, 0);
+  }
+  void issue_next(int micro_step) const {
+    launch(next_micro_step_kernel, 1, 1, 0, stream.get(), control_on_card());
+    issue(Section::micro, micro_step);
+  }
+
+  void capture() {
+    first_graph.emplace(stream, [&] { issue_first(); });
+    if (program.micro_steps > 1) next_graph.emplace(stream, [&] { issue_next(1); });
+    update_graph.emplace(stream, [&] { issue(Section::update, 0); });
+  }
+
+  void send_control(double learning_rate) {
+    arrived.synchronise();  // what was staged before is on the card
+    block.learning_rate = learning_rate;
+    block.micro_step = 0;
+    std::memcpy(staged.data(), &block, sizeof(block));
+    const std::size_t bytes = results_on_host ? sizeof(block) : static_cast<std::size_t>(control_bytes);
+    STEPSCOPE_CUDA(cudaMemcpyAsync(control_on_card(), staged.data(), bytes, cudaMemcpyHostToDevice, stream.get()));
+    arrived.record(stream.get());
+    results_on_host = false;
+  }
+
+  void fetch_results() {
+    if (!results_on_card) return;
+    copy(&block.token_count, &control_on_card()->token_count, results_bytes, cudaMemcpyDeviceToHost);
+    results_on_card = false;
+  }
+
+  void copy(void* to, const void* from, std::int64_t bytes, cudaMemcpyKind kind) const {
+    stream.synchronise();
+    STEPSCOPE_CUDA(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), kind));
+  }
+
+  void issue_step() const {
+    const bool graphs = first_graph.has_value() && observer == nullptr;
+    graphs ? first_graph->launch(stream) : issue_first();
+    for (int m = 1; m < program.micro_steps; ++m) graphs ? next_graph->launch(stream) : issue_next(m);
+    graphs ? update_graph->launch(stream) : issue(Section::update, 0);
+  }
+};
+
+CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch)
+    : parts_(std::make_unique<Parts>(program, plan)) {
+  parts_->block = ControlBlock{.loss_scale = program.initial_loss_scale};
+  parts_->arrived.record(parts_->stream.get());
+  if (launch == Launch::graph) parts_->capture();
+}
+
+CudaExecutor::~CudaExecutor() = default;
+
+void CudaExecutor::initialise(std::uint64_t seed) {
+  const Program& program = parts_->program;
+  for (const StateKind kind : {StateKind::copy, StateKind::gradient, StateKind::moment})
+    for (const StateId id : program.states_of(kind))
+      STEPSCOPE_CUDA(cudaMemsetAsync(parts_->states.at(id), 0,
+                                     static_cast<std::size_t>(program.state(id).type.size_bytes()),
+                                     parts_->stream.get()));
+  for (const StateId id : program.states_of(StateKind::parameter)) {
+    const State& state = program.state(id);
+    if (state.type.dtype != DType::fp32) throw Unsupported("CUDA: parameters are fp32");
+    std::vector<float> values(static_cast<std::size_t>(state.type.shape.elements()));
+    fill_initial(values, state, seed);
+    write(id, std::as_bytes(std::span(values)));
+  }
+  parts_->block = ControlBlock{.seed = seed, .loss_scale = program.initial_loss_scale};
+  parts_->results_on_card = false;
+  parts_->results_on_host = true;
+}
+
+void CudaExecutor::write(StateId state, std::span<const std::byte> bytes) {
+  const State& s = parts_->program.state(state);
+  require_size(s.name, bytes.size(), s.type.size_bytes());
+  parts_->copy(parts_->states.at(state), bytes.data(), s.type.size_bytes(), cudaMemcpyHostToDevice);
+}
+
+void CudaExecutor::read(StateId state, std::span<std::byte> bytes) const {
+  const State& s = parts_->program.state(state);
+  require_size(s.name, bytes.size(), s.type.size_bytes());
+  parts_->copy(bytes.data(), parts_->states.at(state), s.type.size_bytes(), cudaMemcpyDeviceToHost);
+}
+
+void CudaExecutor::read(ValueId value, std::span<std::byte> bytes) const {
+  const Value& v = parts_->program.value(value);
+  require_size(v.name, bytes.size(), v.type.size_bytes());
+  parts_->copy(bytes.data(), parts_->address(value), v.type.size_bytes(), cudaMemcpyDeviceToHost);
+}
+
+// What the caller does to it reaches the card with the next step.
+ControlBlock& CudaExecutor::control() {
+  parts_->fetch_results();
+  parts_->results_on_host = true;
+  return parts_->block;
+}
+
+void CudaExecutor::observe(Observer* observer) { parts_->observer = observer; }
+
+void CudaExecutor::step(double learning_rate) {
+  struct Seen {  // an observer learns of the end also when an exception leaves the step
+    Observer* observer;
+    explicit Seen(Observer* o) : observer(o) {
+      if (observer != nullptr) observer->step_begins();
+    }
+    ~Seen() {
+      if (observer != nullptr) observer->step_ends();
+    }
+  };
+  parts_->send_control(learning_rate);
+  {
+    const Seen seen(parts_->observer);
+    parts_->issue_step();
+  }
+  parts_->results_on_card = true;
+  ++parts_->block.step;
+}
+
+Executor::UsedBytes CudaExecutor::measure_used_bytes(double) {
+  throw Unsupported("CUDA: bytes really used are not measured on a card yet");
+}
+
+}  // namespace stepscope

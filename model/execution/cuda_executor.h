@@ -1,0 +1,37 @@
+// The CUDA machine: one arena, every operation bound to its addresses when the program is loaded, one stream. A step only issues work:
+// the host reads nothing, so that it returns before the card is done; control(), read and write wait.
+//     CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+// graph: a graph each for the first micro-step (with the prologue), the later ones and the update. With an observer work is issued operation
+// by operation, as eager does always.
+#pragma once
+
+#include <memory>
+
+#include "model/execution/executor.h"
+
+namespace stepscope {
+
+class CudaExecutor final : public Executor {
+ public:
+  enum class Launch { eager, graph };
+
+  // The program must be lowered to the card and planned. Throws MachineError, with both numbers, where its memory is too small;
+  // Unsupported for an operation that does not run on a card.
+  CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch);
+  ~CudaExecutor() override;
+
+  void initialise(std::uint64_t seed) override;
+  void write(StateId state, std::span<const std::byte> bytes) override;
+  void read(StateId state, std::span<std::byte> bytes) const override;
+  void read(ValueId value, std::span<std::byte> bytes) const override;
+  [[nodiscard]] ControlBlock& control() override;
+  void step(double learning_rate) override;
+  void observe(Observer* observer) override;
+  [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;  // throws Unsupported: not on a card yet
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace stepscope

@@ -1,0 +1,12 @@
+// layer_norm and layer_norm_gradient on a card.
+#pragma once
+
+#include "model/cuda/binding.cuh"
+
+namespace stepscope {
+
+[[nodiscard]] CudaRun bind_layer_norm_cuda(const CudaBinding& binding);
+[[nodiscard]] std::int64_t layer_norm_gradient_cuda_workspace(const Program& program, const Operation& operation);
+[[nodiscard]] CudaRun bind_layer_norm_gradient_cuda(const CudaBinding& binding);
+
+}  // namespace stepscope

@@ -1,0 +1,91 @@
+#include "model/operations/rms_norm/rms_norm_cuda.cuh"
+
+#include "model/cuda/team.cuh"
+#include "model/operations/column_sums.cuh"
+#include "model/operations/rms_norm/rms_norm_body.h"
+
+namespace stepscope {
+
+// A block a row. Moves 2 H elements: the row is read again from the first cache.
+template <class T, class Y>
+__global__ void rms_norm_kernel(const T* x, const float* scale, Y* y, float* rstd, std::int64_t features,
+                                float epsilon) {
+  const std::int64_t row = blockIdx.x;
+  float row_rstd = 0;
+  rms_norm_row(BlockTeam{}, x + row * features, scale, y + row * features, &row_rstd, features, epsilon);
+  if (threadIdx.x == 0) rstd[row] = row_rstd;
+}
+
+// Block (x, y): 128 columns of the y-th 64 rows. Moves 2 H elements a row.
+template <class T, class Y>
+__global__ void __launch_bounds__(columns_a_block)
+    rms_norm_sums_kernel(const Y* dy, const T* x, const float* rstd, float* partials, Chunks chunks,
+                         std::int64_t features) {
+  float* const sum = sums_by_column<ColumnSums>();
+  const std::int64_t chunk = blockIdx.y;
+  const ColumnTile tile;
+  tile.for_each(0, 1, features, [=](std::int64_t, std::int64_t j) { sum[j] = 0; });
+  rms_norm_column_sums(tile, dy, x, rstd, sum, chunks.begin(chunk), chunks.end(chunk), features);
+  tile.for_each(0, 1, features, [=](std::int64_t, std::int64_t j) { partials[chunk * features + j] = sum[j]; });
+}
+
+// A block a row. Moves 3 H elements, 4 with a gradient so far.
+template <class T, class Y>
+__global__ void rms_norm_gradient_kernel(const Y* dy, const T* x, const float* rstd, const float* scale,
+                                         const T* so_far, T* dx, std::int64_t features) {
+  const std::int64_t row = blockIdx.x, at = row * features;
+  rms_norm_gradient_row(BlockTeam{}, dy + at, x + at, rstd[row], scale, so_far == nullptr ? nullptr : so_far + at,
+                        dx + at, features);
+}
+
+CudaRun bind_rms_norm_cuda(const CudaBinding& binding) {
+  return dispatch_cuda_residual(binding.in_dtype(0), binding.out_type(0).dtype, [&]<class T, class Y>() -> CudaRun {
+    const T* x = binding.in<const T>(0);
+    const float* scale = binding.in<const float>(1);
+    Y* y = binding.out<Y>(0);
+    float* rstd = binding.out<float>(1);
+    const std::int64_t features = binding.in_view(0).shape.last();
+    const auto rows = static_cast<unsigned>(binding.in_view(0).shape.rows());
+    const auto epsilon = static_cast<float>(binding.operation->attributes.epsilon);
+    return [=](const CudaIssue& issue) {
+      launch(rms_norm_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, x, scale, y, rstd, features,
+             epsilon);
+    };
+  });
+}
+
+// [chunks][H] of dscale.
+std::int64_t rms_norm_gradient_cuda_workspace(const Program&, const Operation& operation) {
+  const Shape& shape = operation.ins[1].view.shape;
+  return partial_chunks(shape.rows()).count() * shape.last() * static_cast<std::int64_t>(sizeof(float));
+}
+
+template <class T, class Y>
+static CudaRun bind_rms_norm_gradient(const CudaBinding& binding) {
+  const Y* dy = binding.in<const Y>(0);
+  const T* x = binding.in<const T>(1);
+  const float *rstd = binding.in<const float>(2), *scale = binding.in<const float>(3);
+  const T* so_far = binding.ins.size() > 4 ? binding.in<const T>(4) : nullptr;
+  T* dx = binding.out<T>(0);
+  const std::int64_t features = binding.in_view(1).shape.last();
+  const auto rows = static_cast<unsigned>(binding.in_view(1).shape.rows());
+  const Chunks chunks = partial_chunks(rows);
+  auto* partials = reinterpret_cast<float*>(binding.workspace);
+  float* dscale = binding.write<float>(0);
+  return [=, mode = binding.operation->writes[0].accumulate](const CudaIssue& issue) {
+    const dim3 sums_grid(column_blocks(features), static_cast<unsigned>(chunks.count()));
+    launch(rms_norm_sums_kernel<T, Y>, sums_grid, columns_a_block, 0, issue.stream, dy, x, rstd, partials, chunks,
+           features);
+    launch(rms_norm_gradient_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, dy, x, rstd, scale, so_far,
+           dx, features);  // after the sums: dx may lie over dy
+    launch(add_partials_kernel, sums_grid.x, columns_a_block, 0, issue.stream, partials, chunks.count(), features,
+           adds(mode, issue.first_micro_step), dscale);
+  };
+}
+
+CudaRun bind_rms_norm_gradient_cuda(const CudaBinding& binding) {
+  return dispatch_cuda_residual(binding.in_dtype(1), binding.in_dtype(0),
+                                [&]<class T, class Y>() { return bind_rms_norm_gradient<T, Y>(binding); });
+}
+
+}  // namespace stepscope

@@ -1,0 +1,11 @@
+// swiglu and swiglu_gradient on a card.
+#pragma once
+
+#include "model/cuda/binding.cuh"
+
+namespace stepscope {
+
+[[nodiscard]] CudaRun bind_swiglu_cuda(const CudaBinding& binding);
+[[nodiscard]] CudaRun bind_swiglu_gradient_cuda(const CudaBinding& binding);
+
+}  // namespace stepscope

@@ -1,0 +1,295 @@
+// cublasLtMatmul by plain loops, linked before the real library. Descriptors, layouts and preferences stay the real library's, which makes
+// them without a GPU, so that NVIDIA's own code checks names, sizes and values of attributes. Only what needs a card is replaced.
+// Refused: other epilogues than those of `epilogue_of`, scalars on the device, row order, sums in other types than fp32.
+// What it cannot tell: which configurations the real library would refuse for want of a kernel.
+#include <cublasLt.h>
+
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "model/base/half.h"
+#include "tests/support/host_simt/runtime.cuh"
+
+namespace stepscope::host_simt {
+
+namespace {
+
+constexpr std::uint64_t algorithm_mark = 0x5157'5153'4d53'4f48;  // what the heuristic gave out
+
+void require_lt(bool holds, const std::string& what) {
+  if (!holds) throw std::runtime_error("cublasLtMatmul: " + what);
+}
+
+template <class T>
+T attribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t which) {
+  T value{};
+  std::size_t written = 0;
+  require_lt(cublasLtMatmulDescGetAttribute(desc, which, &value, sizeof(value), &written) == CUBLAS_STATUS_SUCCESS,
+             "an attribute of the descriptor cannot be read");
+  return value;
+}
+template <class T>
+T attribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t which) {
+  T value{};
+  std::size_t written = 0;
+  require_lt(cublasLtMatrixLayoutGetAttribute(layout, which, &value, sizeof(value), &written) == CUBLAS_STATUS_SUCCESS,
+             "an attribute of a layout cannot be read");
+  return value;
+}
+
+DType dtype_of_cuda(cudaDataType type) {
+  switch (type) {
+    case CUDA_R_32F: return DType::fp32;
+    case CUDA_R_16BF: return DType::bf16;
+    case CUDA_R_16F: return DType::fp16;
+    default: throw std::runtime_error("cublasLtMatmul: of type " + std::to_string(type) + " nothing is emulated");
+  }
+}
+
+float load_as(DType dtype, const void* at, std::int64_t i) {
+  switch (dtype) {
+    case DType::bf16: return load(static_cast<const bf16*>(at)[i]);
+    case DType::fp16: return load(static_cast<const fp16*>(at)[i]);
+    default: return static_cast<const float*>(at)[i];
+  }
+}
+void store_as(DType dtype, void* at, std::int64_t i, float value) {
+  switch (dtype) {
+    case DType::bf16: static_cast<bf16*>(at)[i] = store<bf16>(value); break;
+    case DType::fp16: static_cast<fp16*>(at)[i] = store<fp16>(value); break;
+    default: static_cast<float*>(at)[i] = value;
+  }
+}
+
+struct Matrix {  // columns of `rows` elements, `stride` apart
+  void* first = nullptr;
+  DType dtype = DType::fp32;
+  std::int64_t rows = 0, columns = 0, stride = 0, batch_stride = 0;
+  int batch = 1;
+
+  [[nodiscard]] std::int64_t at(int b, std::int64_t row, std::int64_t column) const {
+    return b * batch_stride + column * stride + row;
+  }
+  [[nodiscard]] float load(int b, std::int64_t row, std::int64_t column) const {
+    return load_as(dtype, first, at(b, row, column));
+  }
+  void store(int b, std::int64_t row, std::int64_t column, float value) const {
+    store_as(dtype, first, at(b, row, column), value);
+  }
+  [[nodiscard]] std::int64_t bytes() const { return (at(batch - 1, rows - 1, columns - 1) + 1) * size_bytes(dtype); }
+};
+
+Matrix matrix_of_layout(const void* first, cublasLtMatrixLayout_t layout, const char* name) {
+  Matrix m{
+      .first = const_cast<void*>(first),
+      .dtype = dtype_of_cuda(static_cast<cudaDataType>(attribute<std::uint32_t>(layout, CUBLASLT_MATRIX_LAYOUT_TYPE))),
+      .rows = static_cast<std::int64_t>(attribute<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_ROWS)),
+      .columns = static_cast<std::int64_t>(attribute<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_COLS)),
+      .stride = attribute<std::int64_t>(layout, CUBLASLT_MATRIX_LAYOUT_LD),
+      .batch_stride = attribute<std::int64_t>(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET),
+      .batch = attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT)};
+  require_lt(attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_ORDER) == CUBLASLT_ORDER_COL, "only column order");
+  require_lt(m.stride >= m.rows, std::string(name) + ": a leading dimension below its rows");
+  require_lt(reinterpret_cast<std::uintptr_t>(first) % static_cast<unsigned>(size_bytes(m.dtype)) == 0,
+             std::string(name) + " is not aligned to its elements");
+  require_lt(in_device_memory(first, static_cast<std::size_t>(m.bytes())),
+             std::string(name) + " is not inside one allocation of the device");
+  return m;
+}
+
+struct Epilogue {
+  bool bias = false, gelu = false, writes_aux = false, gelu_slope = false, sums_a = false, sums_b = false;
+};
+Epilogue epilogue_of(std::uint32_t which) {
+  switch (which) {
+    case CUBLASLT_EPILOGUE_DEFAULT: return {};
+    case CUBLASLT_EPILOGUE_BIAS: return {.bias = true};
+    case CUBLASLT_EPILOGUE_GELU_AUX_BIAS: return {.bias = true, .gelu = true, .writes_aux = true};
+    case CUBLASLT_EPILOGUE_DGELU: return {.gelu_slope = true};
+    case CUBLASLT_EPILOGUE_BGRADA: return {.sums_a = true};
+    case CUBLASLT_EPILOGUE_BGRADB: return {.sums_b = true};
+    default: throw std::runtime_error("cublasLtMatmul: epilogue " + std::to_string(which) + " is not emulated");
+  }
+}
+
+double gelu_tanh(double x) { return std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)); }
+double gelu(double x) { return 0.5 * x * (1 + gelu_tanh(x)); }
+double gelu_slope(double x) {
+  const double t = gelu_tanh(x);
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
+}
+
+float to_tf32(float x) {  // 10 bits of mantissa, to nearest even
+  const std::uint32_t bits = bits_as<std::uint32_t>(x);
+  return bits_as<float>((bits + 0xfffu + ((bits >> 13) & 1u)) & ~0x1fffu);
+}
+
+struct Call {
+  Matrix a, b, c, d;
+  bool transpose_a = false, transpose_b = false, tf32 = false;
+  Epilogue epilogue = {};
+  float alpha = 1, beta = 0;
+  void *bias = nullptr, *aux = nullptr;
+  DType bias_dtype = DType::fp32;
+  std::int64_t aux_stride = 0;
+  [[nodiscard]] std::int64_t depth() const { return transpose_a ? a.rows : a.columns; }
+};
+
+// A panel of floats, `depth` of them for each row of op(a), or column of op(b).
+std::vector<float> panel(const Call& call, const Matrix& m, int batch, bool depth_is_rows, std::int64_t lines) {
+  const std::int64_t depth = call.depth();
+  std::vector<float> numbers(static_cast<std::size_t>(lines * depth));
+  for (std::int64_t line = 0; line < lines; ++line)
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const float x = depth_is_rows ? m.load(batch, k, line) : m.load(batch, line, k);
+      numbers[static_cast<std::size_t>(line * depth + k)] = call.tf32 ? to_tf32(x) : x;
+    }
+  return numbers;
+}
+
+void finish_element(const Call& call, int batch, std::int64_t i, std::int64_t j, float sum) {
+  float value = call.alpha * sum;
+  if (call.beta != 0) value += call.beta * call.c.load(batch, i, j);
+  if (call.epilogue.bias) value += load_as(call.bias_dtype, call.bias, i);
+  const std::int64_t aux_at = batch * call.d.batch_stride + j * call.aux_stride + i;
+  if (call.epilogue.gelu_slope) value = static_cast<float>(value * gelu_slope(load_as(call.d.dtype, call.aux, aux_at)));
+  if (call.epilogue.writes_aux) store_as(call.d.dtype, call.aux, aux_at, value);
+  if (call.epilogue.gelu) value = static_cast<float>(gelu(value));
+  call.d.store(batch, i, j, value);
+}
+
+void sum_lines(const Call& call, const std::vector<float>& lines) {
+  const std::int64_t depth = call.depth();
+  for (std::int64_t line = 0; line * depth < static_cast<std::int64_t>(lines.size()); ++line) {
+    float sum = 0;
+    for (std::int64_t k = 0; k < depth; ++k) sum += lines[static_cast<std::size_t>(line * depth + k)];
+    store_as(call.bias_dtype, call.bias, line, sum);
+  }
+}
+
+void multiply(const Call& call) {
+  const std::int64_t m = call.d.rows, n = call.d.columns, depth = call.depth();
+  for (int batch = 0; batch < call.d.batch; ++batch) {
+    const std::vector<float> a = panel(call, call.a, batch, call.transpose_a, m),
+                             b = panel(call, call.b, batch, !call.transpose_b, n);
+    for (std::int64_t j = 0; j < n; ++j)
+      for (std::int64_t i = 0; i < m; ++i) {
+        float sum = 0;
+        for (std::int64_t k = 0; k < depth; ++k)
+          sum += a[static_cast<std::size_t>(i * depth + k)] * b[static_cast<std::size_t>(j * depth + k)];
+        finish_element(call, batch, i, j, sum);
+      }
+    if (call.epilogue.sums_a) sum_lines(call, a);
+    if (call.epilogue.sums_b) sum_lines(call, b);
+  }
+}
+
+void read_epilogue(Call& call, cublasLtMatmulDesc_t desc) {
+  const Epilogue e = call.epilogue = epilogue_of(attribute<std::uint32_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE));
+  if (e.bias || e.sums_a || e.sums_b) {
+    require_lt(call.d.batch == 1, "a bias of a batch is not emulated");
+    call.bias = attribute<void*>(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER);
+    const auto type = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE);
+    call.bias_dtype = type < 0 ? call.d.dtype : dtype_of_cuda(static_cast<cudaDataType>(type));
+    require_lt(call.bias_dtype == call.d.dtype, "a bias of another type than the result");
+    const std::int64_t count = e.sums_b ? call.d.columns : call.d.rows;
+    require_lt(in_device_memory(call.bias, static_cast<std::size_t>(count * size_bytes(call.bias_dtype))),
+               "the bias is not inside one allocation of the device");
+  }
+  if (e.writes_aux || e.gelu_slope) {
+    call.aux = attribute<void*>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER);
+    call.aux_stride = attribute<std::int64_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD);
+    require_lt(call.aux_stride >= call.d.rows && call.aux_stride % 8 == 0, "the aux matrix's leading dimension");
+    const std::int64_t count = (call.d.columns - 1) * call.aux_stride + call.d.rows;
+    require_lt(in_device_memory(call.aux, static_cast<std::size_t>(count * size_bytes(call.d.dtype))),
+               "the aux matrix is not inside one allocation of the device");
+  }
+}
+
+void check_shapes(const Call& call) {
+  const std::int64_t depth = call.depth();
+  require_lt((call.transpose_a ? call.a.columns : call.a.rows) == call.d.rows &&
+                 (call.transpose_b ? call.b.rows : call.b.columns) == call.d.columns &&
+                 (call.transpose_b ? call.b.columns : call.b.rows) == depth && call.c.rows == call.d.rows &&
+                 call.c.columns == call.d.columns,
+             "shapes do not fit");
+  require_lt(call.a.batch == call.d.batch && call.b.batch == call.d.batch && call.c.batch == call.d.batch,
+             "batches of different lengths");
+  const auto apart = [&](const Matrix& m) {
+    const auto *begin = static_cast<const char*>(m.first), *d = static_cast<const char*>(call.d.first);
+    return begin + m.bytes() <= d || d + call.d.bytes() <= begin;
+  };
+  require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
+}
+
+}  // namespace
+
+}  // namespace stepscope::host_simt
+
+using namespace stepscope;
+using namespace stepscope::host_simt;
+
+extern "C" {
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = reinterpret_cast<cublasLtHandle_t>(new char);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  delete reinterpret_cast<char*>(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Three answers, the first of which cannot be used: who asks must look at their states.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int most,
+                                              cublasLtMatmulHeuristicResult_t results[], int* count) {
+  *count = std::min(most, 3);
+  for (int i = 0; i < *count; ++i) {
+    results[i] = {};
+    results[i].state = i == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
+    if (i > 0) std::memcpy(&results[i].algo, &algorithm_mark, sizeof(algorithm_mark));
+    results[i].workspaceSize = 256;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
+                              cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
+                              const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
+                              std::size_t workspace_bytes, cudaStream_t stream) {
+  require_lt(algorithm != nullptr && std::memcmp(algorithm, &algorithm_mark, sizeof(algorithm_mark)) == 0,
+             "an algorithm that the heuristic did not give");
+  require_lt(workspace_bytes >= 256 && in_device_memory(workspace, workspace_bytes) &&
+                 reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0,
+             "a workspace smaller than the algorithm's, not aligned, or not of the device");
+  require_lt(attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_POINTER_MODE) == CUBLASLT_POINTER_MODE_HOST &&
+                 attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_SCALE_TYPE) == CUDA_R_32F,
+             "scalars are fp32 on the host");
+  const auto compute = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
+  require_lt(compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32, "sums are fp32");
+  const auto transposed = [&](cublasLtMatmulDescAttributes_t which) {
+    return attribute<std::int32_t>(desc, which) != CUBLAS_OP_N;
+  };
+  Call call{.a = matrix_of_layout(a, a_layout, "A"),
+            .b = matrix_of_layout(b, b_layout, "B"),
+            .c = matrix_of_layout(c, c_layout, "C"),
+            .d = matrix_of_layout(d, d_layout, "D"),
+            .transpose_a = transposed(CUBLASLT_MATMUL_DESC_TRANSA),
+            .transpose_b = transposed(CUBLASLT_MATMUL_DESC_TRANSB),
+            .tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32,
+            .alpha = *static_cast<const float*>(alpha),
+            .beta = *static_cast<const float*>(beta)};
+  require_lt(call.a.dtype == call.b.dtype && (!call.tf32 || call.a.dtype == DType::fp32), "operands of two types");
+  check_shapes(call);
+  read_epilogue(call, desc);
+  return enqueue(stream, [call] { multiply(call); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
+                                                                    : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+}

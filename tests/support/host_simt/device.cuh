@@ -1,0 +1,153 @@
+// CUDA's device language for a plain C++ compiler: every thread of a kernel is a fiber (scheduler.cuh), so the .cu files of this project run
+// on a CPU, in tests only. model/cuda/device.cuh includes this file where nvcc does not compile it.
+//     launch(kernel, grid, block, shared_bytes, stream, args...);   // as on a card; runs when the stream does
+// Stricter than a card: a barrier or warp operation must be reached by all its threads at one source line, a mask names only lanes that
+// are there. What is not written here (cp.async, TMA, wgmma, clusters, __syncthreads_or, spinning on another thread) does not compile.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#include "tests/support/host_simt/scheduler.cuh"
+
+#undef __shared__
+#define __shared__ static_assert(false, "shared memory is asked for: block_shared<T>() or dynamic_shared<T>()");
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+
+inline uint3 threadIdx, blockIdx;  // set by the scheduler whenever it goes on to another thread
+inline dim3 blockDim, gridDim;
+inline constexpr int warpSize = 32;
+
+namespace stepscope::host_simt {
+
+// Behind a stream (runtime.cpp). Throws what a launch on a card would fail with.
+void submit_kernel(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                   std::function<void()> thread);
+// A kernel's argument holds no address of host memory, and no freed or foreign one of the device.
+void check_argument(const void* argument, std::size_t bytes, int position);
+
+template <class T>
+inline constexpr char key_of{};  // its address names the block's memory of type T
+
+template <class T>
+T exchanged(unsigned mask, T value, int source, Site site) {
+  static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = exchange(mask, bits, source, site);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+}  // namespace stepscope::host_simt
+
+namespace stepscope {
+
+template <class T>
+T& block_shared() {
+  return *static_cast<T*>(host_simt::shared_memory(&host_simt::key_of<T>, sizeof(T), alignof(T)));
+}
+template <class T>
+T* dynamic_shared() {
+  return static_cast<T*>(host_simt::dynamic_shared_memory());
+}
+
+inline double sine_of_half_turns(double x) { return std::sin(3.14159265358979323846 * std::fmod(x, 2)); }
+inline double cosine_of_half_turns(double x) { return std::cos(3.14159265358979323846 * std::fmod(x, 2)); }
+
+template <class... Parameters>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+            std::type_identity_t<Parameters>... arguments) {
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments of a kernel are copied as bytes");
+  (__builtin_clear_padding(&arguments), ...);  // what lies between members is anybody's, and may look like an address
+  int position = 0;
+  (host_simt::check_argument(&arguments, sizeof(arguments), position++), ...);
+  host_simt::submit_kernel(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+                           [=] { kernel(arguments...); });
+}
+
+}  // namespace stepscope
+
+// The functions of CUDA that kernels call. The default arguments tell where from.
+#define STEPSCOPE_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(STEPSCOPE_SITE) { stepscope::host_simt::sync_block({file, line}); }
+inline void __syncwarp(unsigned mask = ~0u, STEPSCOPE_SITE) { stepscope::host_simt::sync_warp(mask, {file, line}); }
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, STEPSCOPE_SITE) {
+  const int group = stepscope::host_simt::lane() & -width;
+  return stepscope::host_simt::exchanged(mask, value, group + (source & (width - 1)), {file, line});
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, STEPSCOPE_SITE) {
+  const int me = stepscope::host_simt::lane(), source = me ^ bits, past = (me & -width) + width;
+  return stepscope::host_simt::exchanged(mask, value, source < past ? source : me, {file, line});
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32, STEPSCOPE_SITE) {
+  const int me = stepscope::host_simt::lane(), source = me + static_cast<int>(distance), past = (me & -width) + width;
+  return stepscope::host_simt::exchanged(mask, value, source < past ? source : me, {file, line});
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, STEPSCOPE_SITE) {
+  const int me = stepscope::host_simt::lane(), source = me - static_cast<int>(distance);
+  return stepscope::host_simt::exchanged(mask, value, source >= (me & -width) ? source : me, {file, line});
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate, STEPSCOPE_SITE) {
+  return stepscope::host_simt::ballot(mask, predicate != 0, {file, line});
+}
+inline int __any_sync(unsigned mask, int predicate, STEPSCOPE_SITE) {
+  return stepscope::host_simt::ballot(mask, predicate != 0, {file, line}) != 0;
+}
+#undef STEPSCOPE_SITE
+
+template <class T>
+T atomicAdd(T* at, std::type_identity_t<T> value) {
+  return std::atomic_ref(*at).fetch_add(value, std::memory_order_relaxed);
+}
+inline int atomicMin(int* at, int value) {
+  std::atomic_ref target(*at);
+  int held = target.load(std::memory_order_relaxed);
+  while (value < held && !target.compare_exchange_weak(held, value, std::memory_order_relaxed)) {
+  }
+  return held;
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+
+namespace stepscope {
+
+// d += a b by one warp, a [16, 16] and b [16, 8] bf16, d fp32. With g = lane / 4 and t = lane % 4, register r of a holds the elements
+// (g + 8 (r % 2), 2 t + 8 (r / 2) + {0, 1}), register r of b the elements (2 t + 8 r + {0, 1}, g), and d[i] is (g + 8 (i / 2), 2 t + i % 2).
+// Source: PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type".
+inline void mma_16x8x16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  const auto element = [](std::uint32_t word, int half) {
+    return std::bit_cast<float>(half == 0 ? word << 16 : word & 0xffff0000u);
+  };
+  float left[16][16], right[16][8];
+  for (int lane = 0; lane < 32; ++lane) {
+    const int g = lane / 4, t = lane % 4;
+    for (int r = 0; r < 4; ++r) {
+      const std::uint32_t word = host_simt::exchanged(~0u, a[r], lane, {"mma_16x8x16", lane * 6 + r});
+      for (int half = 0; half < 2; ++half) left[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + half] = element(word, half);
+    }
+    for (int r = 0; r < 2; ++r) {
+      const std::uint32_t word = host_simt::exchanged(~0u, b[r], lane, {"mma_16x8x16", lane * 6 + 4 + r});
+      for (int half = 0; half < 2; ++half) right[2 * t + 8 * r + half][g] = element(word, half);
+    }
+  }
+  const int g = host_simt::lane() / 4, t = host_simt::lane() % 4;
+  for (int i = 0; i < 4; ++i)
+    for (int k = 0; k < 16; ++k) d[i] += left[g + 8 * (i / 2)][k] * right[k][2 * t + i % 2];
+}
+
+}  // namespace stepscope

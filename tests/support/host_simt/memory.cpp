@@ -1,0 +1,230 @@
+// Memory and copies of the stand-in for the CUDA runtime.
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "tests/support/host_simt/device.cuh"
+#include "tests/support/host_simt/runtime_parts.cuh"
+
+extern "C" {
+[[gnu::weak]] void __asan_poison_memory_region(const volatile void*, std::size_t);
+[[gnu::weak]] void __asan_unpoison_memory_region(const volatile void*, std::size_t);
+}
+
+namespace stepscope::host_simt {
+
+namespace {
+
+constexpr std::size_t page_bytes = 4096, reserved_bytes = std::size_t{1} << 38;
+constexpr unsigned char poison = 0xFF;
+
+struct Allocation {
+  std::size_t bytes;
+  bool pending = false;  // of cudaMallocAsync, until its stream comes to it
+};
+using Allocations = std::map<const std::byte*, Allocation>;
+
+struct Memory {
+  std::byte *begin = nullptr, *next = nullptr;  // addresses are never used twice
+  Allocations device, pinned;
+  int depth = 0;  // of OnDevice
+};
+Memory& memory() {
+  static Memory one;
+  return one;
+}
+
+std::size_t whole_pages(std::size_t bytes) { return (bytes + page_bytes - 1) / page_bytes * page_bytes; }
+
+void protect(const std::byte* at, std::size_t bytes, bool open) {
+  if (mprotect(const_cast<std::byte*>(at), whole_pages(bytes), open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+    throw std::runtime_error("host SIMT: mprotect failed");
+}
+
+bool is_device(const void* at) {
+  const Memory& m = memory();
+  return m.begin != nullptr && at >= m.begin && at < m.begin + reserved_bytes;
+}
+
+bool inside(const Allocations& allocations, const void* at, std::size_t bytes) {
+  const auto* first = static_cast<const std::byte*>(at);
+  auto found = allocations.upper_bound(first);
+  if (found == allocations.begin()) return false;
+  --found;
+  return first + bytes <= found->first + found->second.bytes;
+}
+
+std::byte* allocate(std::size_t bytes, bool pending) {
+  Memory& m = memory();
+  if (m.begin == nullptr) {
+    void* const mapped = mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) throw std::runtime_error("host SIMT: no addresses for device memory");
+    m.begin = m.next = static_cast<std::byte*>(mapped);
+  }
+  std::byte* const at = m.next;
+  m.next += whole_pages(bytes) + page_bytes;  // a page that nobody may touch after each
+  protect(at, bytes, true);
+  std::memset(at, poison, whole_pages(bytes));
+  if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(at + bytes, whole_pages(bytes) - bytes);
+  if (m.depth == 0 || pending) protect(at, bytes, false);
+  m.device[at] = {bytes, pending};
+  RuntimeCounts& c = mutable_counts();
+  ++c.allocations;
+  c.live_bytes += bytes;
+  c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
+  return at;
+}
+
+void release(const std::byte* at) {
+  Memory& m = memory();
+  const auto found = m.device.find(at);
+  const std::size_t bytes = found->second.bytes;
+  protect(at, bytes, true);
+  if (__asan_unpoison_memory_region != nullptr) __asan_unpoison_memory_region(at + bytes, whole_pages(bytes) - bytes);
+  madvise(const_cast<std::byte*>(at), whole_pages(bytes), MADV_DONTNEED);
+  protect(at, bytes, false);
+  mutable_counts().live_bytes -= bytes;
+  m.device.erase(found);
+}
+
+cudaError_t check_end(const void* at, std::size_t bytes, bool device, bool asynchronous) {
+  if (is_device(at) != device) return refuse(cudaErrorInvalidValue, "copy: an address does not match the kind");
+  if (device && !inside(memory().device, at, bytes))
+    return refuse(cudaErrorInvalidValue, "copy: leaves its allocation, or that was freed");
+  if (!device && asynchronous && !inside(memory().pinned, at, bytes))
+    return refuse(cudaErrorInvalidValue, "copy: asynchronous, but the host's memory is not pinned");
+  return cudaSuccess;
+}
+
+cudaError_t check_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, bool asynchronous) {
+  if (kind == cudaMemcpyDefault) return refuse(cudaErrorInvalidMemcpyDirection, "copy: say which way");
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (const cudaError_t error = check_end(to, bytes, to_device, asynchronous); error != cudaSuccess) return error;
+  return check_end(from, bytes, from_device, asynchronous);
+}
+
+}  // namespace
+
+OnDevice::OnDevice() {
+  if (memory().depth++ == 0)
+    for (const auto& [at, allocation] : memory().device)
+      if (!allocation.pending) protect(at, allocation.bytes, true);
+}
+OnDevice::~OnDevice() {
+  if (--memory().depth == 0)
+    for (const auto& [at, allocation] : memory().device) protect(at, allocation.bytes, false);
+}
+
+bool in_device_memory(const void* at, std::size_t bytes) { return inside(memory().device, at, bytes); }
+
+// Addresses of user space lie between these; what looks like one and is no number of the device's must not be mapped.
+void check_argument(const void* argument, std::size_t bytes, int position) {
+  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= bytes; i += sizeof(std::uintptr_t)) {
+    std::uintptr_t word = 0;
+    std::memcpy(&word, static_cast<const std::byte*>(argument) + i, sizeof(word));
+    if (word >> 40 == 0 || word >> 47 != 0) continue;
+    auto* const at = reinterpret_cast<void*>(word);
+    unsigned char resident = 0;
+    if (is_device(at)) {
+      if (!inside(memory().device, at, 0))
+        throw std::runtime_error("launch: argument " + std::to_string(position) +
+                                 " points to freed or no device memory");
+    } else if (mincore(reinterpret_cast<void*>(word / page_bytes * page_bytes), 1, &resident) == 0) {
+      throw std::runtime_error("launch: argument " + std::to_string(position) + " points to host memory");
+    }
+  }
+}
+
+}  // namespace stepscope::host_simt
+
+using namespace stepscope::host_simt;
+
+extern "C" {
+
+cudaError_t cudaMalloc(void** at, std::size_t bytes) {
+  if (const cudaError_t error = unless_capturing("cudaMalloc"); error != cudaSuccess) return error;
+  if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMalloc of no bytes");
+  *at = allocate(bytes, false);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* at) {
+  if (at == nullptr) return cudaSuccess;
+  if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
+  const auto* first = static_cast<const std::byte*>(at);
+  if (!memory().device.contains(first))
+    return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
+  release(first);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
+  if (const cudaError_t error = unless_capturing("cudaMallocAsync"); error != cudaSuccess) return error;
+  const std::byte* const first = allocate(bytes, true);
+  *at = const_cast<std::byte*>(first);
+  return push(stream, "allocate", [first] {
+    Allocation& allocation = memory().device.at(first);
+    allocation.pending = false;
+    protect(first, allocation.bytes, true);
+  });
+}
+
+cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
+  if (const cudaError_t error = unless_capturing("cudaFreeAsync"); error != cudaSuccess) return error;
+  const auto* first = static_cast<const std::byte*>(at);
+  if (!memory().device.contains(first))
+    return refuse(cudaErrorInvalidValue, "cudaFreeAsync: not the start of an allocation that lives");
+  return push(stream, "free", [first] { release(first); });
+}
+
+cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
+  if (const cudaError_t error = unless_capturing("cudaMallocHost"); error != cudaSuccess) return error;
+  *at = std::malloc(bytes);
+  std::memset(*at, poison, bytes);
+  memory().pinned[static_cast<std::byte*>(*at)] = {bytes};
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* at) {
+  if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
+  if (at != nullptr && memory().pinned.erase(static_cast<std::byte*>(at)) == 0)
+    return refuse(cudaErrorInvalidValue, "cudaFreeHost: not pinned memory");
+  std::free(at);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  *total_bytes = std::size_t{80} << 30;
+  *free_bytes = *total_bytes - counts().live_bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  if (const cudaError_t error = unless_capturing("cudaMemcpy"); error != cudaSuccess) return error;
+  if (const cudaError_t error = check_copy(to, from, bytes, kind, false); error != cudaSuccess) return error;
+  if (const cudaError_t error = drain_blocking_streams(); error != cudaSuccess) return error;
+  const OnDevice scope;
+  std::memmove(to, from, bytes);
+  ++mutable_counts().copies;
+  return sticky_error();
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (const cudaError_t error = check_copy(to, from, bytes, kind, true); error != cudaSuccess) return error;
+  return push(stream, "copy", [=] {
+    std::memmove(to, from, bytes);
+    ++mutable_counts().copies;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* at, int value, std::size_t bytes, cudaStream_t stream) {
+  if (!in_device_memory(at, bytes)) return refuse(cudaErrorInvalidValue, "cudaMemsetAsync: not inside one allocation");
+  return push(stream, "memset", [=] {
+    std::memset(at, value, bytes);
+    ++mutable_counts().memsets;
+  });
+}
+}

@@ -1,0 +1,353 @@
+// Streams, events, graphs and launches of the stand-in for the CUDA runtime.
+#include "tests/support/host_simt/runtime.cuh"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <stdexcept>
+#include <utility>
+
+#include "tests/support/host_simt/device.cuh"
+#include "tests/support/host_simt/runtime_parts.cuh"
+
+using stepscope::host_simt::Clock;
+using stepscope::host_simt::Node;
+using stepscope::host_simt::Work;
+
+namespace {
+using Time = std::chrono::steady_clock::time_point;
+struct Mark {  // a place in a stream
+  cudaStream_t stream = nullptr;
+  bool reached = false;
+  Time at = {};
+};
+}  // namespace
+
+struct CUstream_st {
+  std::deque<Work> queue;
+  cudaGraph_t capture = nullptr;
+  bool blocking = true;
+};
+struct CUevent_st {
+  bool timed = true;
+  std::shared_ptr<Mark> mark;
+  cudaGraph_t capture = nullptr;  // recorded in a capture
+  Clock clock;
+};
+struct CUgraph_st {
+  std::vector<Node> nodes;
+  std::map<cudaStream_t, Clock> seen;  // by each stream of the capture: what comes before its next piece of work
+  cudaStream_t origin = nullptr;
+  bool broken = false;
+};
+struct CUgraphExec_st {
+  std::vector<Node> nodes;
+  std::vector<std::size_t> other_order;
+};
+
+namespace stepscope::host_simt {
+
+namespace {
+
+constexpr std::size_t threads_a_block = 1024, static_limit = 48 << 10, dynamic_limit = 227 << 10;
+
+struct Runtime {
+  std::set<cudaStream_t> streams;
+  std::map<const void*, std::size_t> shared_limits;  // by kernel: what cudaFuncSetAttribute allowed
+  cudaError_t sticky = cudaSuccess;
+  std::string message;
+  RuntimeCounts counts;
+};
+Runtime& runtime() {
+  static Runtime one;
+  return one;
+}
+
+void run_work(const Work& work) {
+  const OnDevice scope;
+  try {
+    if (runtime().sticky == cudaSuccess) work();
+  } catch (const std::exception& error) {
+    runtime().sticky = refuse(cudaErrorLaunchFailure, error.what());
+  }
+}
+
+void run_next(cudaStream_t stream) {
+  if (stream->queue.empty()) throw std::logic_error("host SIMT: a stream waits for an event of work that is gone");
+  const Work work = std::move(stream->queue.front());
+  stream->queue.pop_front();
+  run_work(work);
+}
+
+cudaError_t drain(cudaStream_t stream) {
+  while (!stream->queue.empty()) run_next(stream);
+  return runtime().sticky;
+}
+
+void merge(Clock& into, const Clock& other) {
+  for (const auto& [stream, count] : other) into[stream] = std::max(into[stream], count);
+}
+
+// A node may run when, of every stream, at least as many nodes have run as came before it.
+std::vector<std::size_t> last_first(const std::vector<Node>& nodes) {
+  std::vector<std::size_t> order;
+  std::vector<char> done(nodes.size(), 0);
+  Clock ran;
+  while (order.size() < nodes.size())
+    for (std::size_t i = nodes.size(); i-- > 0;) {
+      const auto met = [&](const auto& need) { return ran[need.first] >= need.second; };
+      if (done[i] != 0 || !std::all_of(nodes[i].before.begin(), nodes[i].before.end(), met)) continue;
+      done[i] = 1;
+      ++ran[nodes[i].stream];
+      order.push_back(i);
+      break;
+    }
+  return order;
+}
+
+cudaError_t has_capture_joined(const CUgraph_st& graph) {
+  Clock made;
+  for (const Node& node : graph.nodes) ++made[node.stream];
+  const Clock& seen = graph.seen.at(graph.origin);
+  for (const auto& [stream, count] : made)
+    if (const auto found = seen.find(stream); found == seen.end() || found->second < count)
+      return refuse(cudaErrorStreamCaptureUnjoined, "a stream that joined the capture has not come back");
+  return cudaSuccess;
+}
+
+void leave_capture(const CUgraph_st& graph) {
+  for (const auto& [stream, clock] : graph.seen) stream->capture = nullptr;
+}
+
+}  // namespace
+
+RuntimeCounts counts() { return runtime().counts; }
+RuntimeCounts& mutable_counts() { return runtime().counts; }
+cudaError_t take_error() { return std::exchange(runtime().sticky, cudaSuccess); }
+cudaError_t sticky_error() { return runtime().sticky; }
+std::string last_message() { return runtime().message; }
+
+cudaError_t refuse(cudaError_t error, const std::string& why) {
+  runtime().message = why;
+  return error;
+}
+
+cudaError_t push(cudaStream_t stream, const char* kind, Work work) {
+  if (stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread)
+    return refuse(cudaErrorInvalidResourceHandle, "the default stream is not for this project: use one of your own");
+  if (!runtime().streams.contains(stream)) return refuse(cudaErrorInvalidResourceHandle, "a stream that does not live");
+  if (cudaGraph_t graph = stream->capture; graph != nullptr) {
+    Clock& clock = graph->seen.at(stream);
+    graph->nodes.push_back({stream, kind, std::move(work), clock});
+    ++clock[stream];
+    return cudaSuccess;
+  }
+  stream->queue.push_back(std::move(work));
+  return options().eager ? drain(stream) : runtime().sticky;
+}
+
+cudaError_t enqueue(cudaStream_t stream, Work work) { return push(stream, "library", std::move(work)); }
+
+cudaError_t unless_capturing(const char* call) {
+  bool capturing = false;
+  for (const cudaStream_t stream : runtime().streams)
+    if (stream->capture != nullptr) capturing = stream->capture->broken = true;
+  if (!capturing) return cudaSuccess;
+  return refuse(cudaErrorStreamCaptureUnsupported, std::string(call) + " while a stream is capturing");
+}
+
+cudaError_t drain_all() {
+  if (const cudaError_t error = unless_capturing("synchronising"); error != cudaSuccess) return error;
+  for (const cudaStream_t stream : runtime().streams) drain(stream);
+  return runtime().sticky;
+}
+
+cudaError_t drain_blocking_streams() {
+  for (const cudaStream_t stream : runtime().streams)
+    if (stream->blocking) drain(stream);
+  return runtime().sticky;
+}
+
+namespace {
+void check(cudaError_t error) {
+  if (error != cudaSuccess) throw std::runtime_error(last_message());
+}
+}  // namespace
+
+void submit_kernel(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                   Work thread) {
+  const std::size_t threads = std::size_t{block.x} * block.y * block.z;
+  if (threads == 0 || threads > threads_a_block || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
+      grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    check(refuse(cudaErrorInvalidConfiguration, "launch: grid or block out of range"));
+  const auto allowed = runtime().shared_limits.find(kernel);
+  if (shared_bytes > (allowed == runtime().shared_limits.end() ? static_limit : allowed->second))
+    check(refuse(cudaErrorInvalidValue, "launch: more dynamic shared memory than cudaFuncSetAttribute allowed"));
+  check(push(stream, "kernel", [=] {
+    run_grid(grid, block, shared_bytes, thread);
+    ++runtime().counts.kernels;
+  }));
+}
+
+}  // namespace stepscope::host_simt
+
+using namespace stepscope::host_simt;
+
+extern "C" {
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : runtime().message.c_str();
+}
+cudaError_t cudaGetLastError() { return runtime().sticky; }  // the error of a kernel stays, as on a card
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : refuse(cudaErrorInvalidDevice, "there is one device");
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strncpy(properties->name, "host SIMT", sizeof(properties->name) - 1);
+  properties->major = 9;
+  properties->multiProcessorCount = 132;
+  properties->totalGlobalMem = std::size_t{80} << 30;
+  properties->sharedMemPerBlockOptin = dynamic_limit;
+  properties->warpSize = warpSize;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return drain_all(); }
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
+    return refuse(cudaErrorNotSupported, "cudaFuncSetAttribute: of that attribute nothing is emulated");
+  if (value < 0 || static_cast<std::size_t>(value) > dynamic_limit)
+    return refuse(cudaErrorInvalidValue, "more shared memory than a block can have");
+  runtime().shared_limits[kernel] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  *stream = new CUstream_st;
+  (*stream)->blocking = flags != cudaStreamNonBlocking;
+  runtime().streams.insert(*stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  drain(stream);
+  runtime().streams.erase(stream);
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t error = unless_capturing("cudaStreamSynchronize"); error != cudaSuccess) return error;
+  return drain(stream);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (cudaGraph_t graph = event->capture; graph != nullptr) {
+    if (stream->capture != nullptr && stream->capture != graph)
+      return refuse(cudaErrorStreamCaptureMerge, "an event of another capture");
+    stream->capture = graph;
+    merge(graph->seen[stream], event->clock);
+    return cudaSuccess;
+  }
+  if (stream->capture != nullptr) {
+    stream->capture->broken = true;
+    return refuse(cudaErrorStreamCaptureIsolation, "a capture waits for an event from outside");
+  }
+  if (!event->mark) return cudaSuccess;  // never recorded: as on a card, nothing to wait for
+  return push(stream, "wait", [mark = event->mark] {
+    while (!mark->reached) run_next(mark->stream);
+  });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new CUevent_st;
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->capture = stream->capture;
+  event->mark.reset();
+  if (stream->capture != nullptr) {
+    event->clock = stream->capture->seen.at(stream);
+    return cudaSuccess;
+  }
+  const auto mark = event->mark = std::make_shared<Mark>(Mark{stream});
+  return push(stream, "event", [mark] {
+    mark->reached = true;
+    mark->at = std::chrono::steady_clock::now();
+  });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t error = unless_capturing("cudaEventSynchronize"); error != cudaSuccess) return error;
+  if (!event->mark) return refuse(cudaErrorInvalidResourceHandle, "an event that was never recorded");
+  while (!event->mark->reached) run_next(event->mark->stream);
+  return runtime().sticky;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  for (const cudaEvent_t event : {begin, end}) {
+    if (!event->timed || !event->mark)
+      return refuse(cudaErrorInvalidResourceHandle, "an event without timing, or never recorded");
+    if (!event->mark->reached) return refuse(cudaErrorNotReady, "an event that is not reached: synchronise first");
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(end->mark->at - begin->mark->at).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream->capture != nullptr) return refuse(cudaErrorIllegalState, "the stream is capturing already");
+  stream->capture = new CUgraph_st;
+  stream->capture->origin = stream;
+  stream->capture->seen[stream];
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream->capture == nullptr || stream->capture->origin != stream)
+    return refuse(cudaErrorIllegalState, "no capture began on this stream");
+  std::unique_ptr<CUgraph_st> made(stream->capture);
+  leave_capture(*made);
+  *graph = nullptr;
+  if (made->broken) return refuse(cudaErrorStreamCaptureInvalidated, "capture invalidated: " + runtime().message);
+  if (const cudaError_t error = has_capture_joined(*made); error != cudaSuccess) return error;
+  *graph = made.release();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* runnable, cudaGraph_t graph, unsigned long long) {
+  *runnable = new CUgraphExec_st{graph->nodes, last_first(graph->nodes)};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t runnable, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* result) {
+  const auto alike = [](const Node& a, const Node& b) { return a.kind == b.kind && a.before == b.before; };
+  const bool same =
+      std::equal(runnable->nodes.begin(), runnable->nodes.end(), graph->nodes.begin(), graph->nodes.end(), alike);
+  *result = {};
+  result->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;
+  if (!same) return refuse(cudaErrorGraphExecUpdateFailure, "the graph has other nodes than what is updated");
+  runnable->nodes = graph->nodes;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
+  if (nodes != nullptr) return refuse(cudaErrorNotSupported, "cudaGraphGetNodes: only their number is emulated");
+  *count = graph->nodes.size();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t runnable, cudaStream_t stream) {
+  return push(stream, "graph", [runnable] {
+    for (std::size_t i = 0; i < runnable->nodes.size(); ++i)
+      runnable->nodes[options().eager ? i : runnable->other_order[i]].work();
+  });
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t runnable) {
+  delete runnable;
+  return cudaSuccess;
+}
+}

@@ -1,0 +1,44 @@
+// What the files of the stand-in for the CUDA runtime share.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/support/host_simt/runtime.cuh"
+
+namespace stepscope::host_simt {
+
+using Work = std::function<void()>;
+using Clock = std::map<cudaStream_t, std::size_t>;  // how many pieces of each stream's work come before
+
+struct Node {  // of a graph
+  cudaStream_t stream;
+  std::string kind;  // "kernel", "copy", "memset", "library": what an update must not change
+  Work work;
+  Clock before;
+};
+
+cudaError_t refuse(cudaError_t error, const std::string& why);
+cudaError_t push(cudaStream_t stream, const char* kind, Work work);
+cudaError_t unless_capturing(const char* call);  // refuses, and breaks the capture
+cudaError_t drain_all();
+cudaError_t drain_blocking_streams();
+[[nodiscard]] cudaError_t sticky_error();
+RuntimeCounts& mutable_counts();
+
+class OnDevice {  // device memory can be touched only while one lives
+ public:
+  OnDevice();
+  ~OnDevice();
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+};
+
+}  // namespace stepscope::host_simt
