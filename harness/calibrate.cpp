@@ -296,7 +296,10 @@ KeptCalibration kept_calibration(const Machine& machine) { return calibration_in
 KeptCalibration calibration_of_run(const fs::path& run, const Machine& machine) {
   const fs::path own = run / "calibration.json";
   std::error_code error;
-  return fs::exists(own, error) ? calibration_in(own, machine) : kept_calibration(machine);
+  if (fs::exists(own, error)) return calibration_in(own, machine);
+  if (fs::exists(run / "environment.json", error))  // what byte budgets chose must not change under its cells
+    return {std::nullopt, "this run began without a calibration of the machine"};
+  return kept_calibration(machine);
 }
 
 KeptCalibration calibration_in(const fs::path& file, const Machine& machine) {

@@ -26,7 +26,7 @@ struct KeptCalibration {
   std::string note;  // why there is none, in a sentence without its full stop
 };
 [[nodiscard]] KeptCalibration kept_calibration(const Machine& machine);
-// A run that is gone on with keeps its own: RUN/calibration.json.
+// A run that is gone on with keeps its own, RUN/calibration.json, or goes on without one.
 [[nodiscard]] KeptCalibration calibration_of_run(const std::filesystem::path& run, const Machine& machine);
 [[nodiscard]] KeptCalibration calibration_in(const std::filesystem::path& file, const Machine& machine);
 
