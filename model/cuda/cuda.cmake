@@ -33,9 +33,10 @@ function(add_cuda_machine)
   write_unity(${unity} ${cuda_sources})
   add_custom_command(
     OUTPUT stepscope_cuda.o
-    COMMAND ${NVCC} -std=c++20 -O3 -lineinfo ${targets} --expt-relaxed-constexpr -Werror all-warnings
+    COMMAND sh -c "\"$@\" 2> stepscope_cuda.ptxas || { cat stepscope_cuda.ptxas >&2; false; }" sh
+      ${NVCC} -std=c++20 -O3 -lineinfo ${targets} --expt-relaxed-constexpr -Werror all-warnings
       -Xptxas -v,-warn-spills,-warn-lmem-usage,-Werror -Xcompiler=-Wall,-Wextra -I${CMAKE_SOURCE_DIR} -MD -MF stepscope_cuda.d
-      -c ${unity} -o stepscope_cuda.o 2> stepscope_cuda.ptxas || { cat stepscope_cuda.ptxas >&2 $<SEMICOLON> false $<SEMICOLON> }
+      -c ${unity} -o stepscope_cuda.o
     DEPENDS ${unity} DEPFILE ${CMAKE_BINARY_DIR}/stepscope_cuda.d VERBATIM)
   add_custom_target(stepscope_cuda ALL DEPENDS stepscope_cuda.o)
 endfunction()
