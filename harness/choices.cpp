@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <map>
 
+#include "harness/fit.h"
 #include "harness/planned.h"
 #include "model/base/error.h"
+#include "profiles/cards.h"
 
 namespace stepscope {
 
@@ -41,6 +43,35 @@ std::string title_of(const Configuration& configuration) {
   return title;
 }
 
+// What a card leaves to a step decides the order, as harness/fit counts it.
+std::vector<CardMemory> card_memories() {
+  std::vector<CardMemory> cards;
+  for (const CardFile& file : known_cards()) {
+    const MemoryFit fit = fit_on_card(file, 0);
+    CardMemory card{.name = file.card.name,
+                    .title = file.title,
+                    .memory_bytes = fit.memory.bytes,
+                    .estimated = fit.memory.basis == "estimated"};
+    for (const MemoryPart& part : fit.beside) {
+      card.beside_bytes += part.bytes;
+      card.estimated = card.estimated || (part.basis == "estimated" && part.bytes > 0);
+    }
+    cards.push_back(std::move(card));
+  }
+  std::ranges::stable_sort(cards, {}, [](const CardMemory& card) { return card.memory_bytes - card.beside_bytes; });
+  return cards;
+}
+
+void tell_rungs(ChoiceGroup& group, const MatrixCell& cell, const BudgetFrontier& frontier, const Machine& machine) {
+  const Configuration& c = cell.configuration;
+  for (const std::size_t rung : rungs_of(group.frontier)) {
+    const Step step = with_mask_of(cell, [&](const Shape& mask) {
+      return build_step(c.model, c.training, frontier.recipe_of(frontier.members()[rung]), machine, mask);
+    });
+    group.frontier[rung].repeated = repeated_places(step.program);
+  }
+}
+
 }  // namespace
 
 BudgetFrontier frontier_of_cell(const MatrixCell& cell, const Machine& machine) {
@@ -54,6 +85,7 @@ ChoiceGroup choice_group_of(const MatrixCell& cell, const Machine& machine) {
   const BudgetFrontier frontier = frontier_of_cell(cell, machine);
   ChoiceGroup group{.title = title_of(cell.configuration)};
   for (const FrontierMember& member : frontier.members()) group.frontier.push_back(row_of(frontier, member));
+  tell_rungs(group, cell, frontier, machine);
   for (const FrontierMember& member : frontier.dominated()) group.dominated.push_back(row_of(frontier, member));
   const Prices prices = prices_of_cell(cell, machine, {.ceilings = machine.rates});
   group.state_bytes = frontier.planned_peak(frontier.members().front()) - prices.arena_bytes;
@@ -78,6 +110,7 @@ Choices choices_of(std::span<const MatrixCell> cells, const Machine& machine, st
   }
   std::ranges::stable_sort(mixes, std::ranges::greater{}, [](const auto& mix) { return mix.second.size(); });
   Choices choices{.times_of = machine.rates.name};
+  choices.cards = card_memories();
   for (const auto& [cell, ids] : mixes) {
     if (choices.groups.size() == most_groups) {
       ++choices.groups_left_out;

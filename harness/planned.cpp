@@ -52,27 +52,12 @@ void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Ma
   record.numerics.arithmetic = multiplies(machine, recipe_of(cell.configuration).compute) ? "native" : "widened";
 }
 
-// Which values a budget chose to make again, by place: "blocks.*.mlp.norm h" in how many of its places.
 void add_budget(Record& record, const Step& step) {
   if (!step.budget) return;
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> places;
-  std::set<int> again;
-  for (const Operation& op : step.program.operations)
-    if (op.phase == Phase::recompute) again.insert(op.original);
-  int forward = 0;
-  for (const Operation& op : step.program.operations) {
-    if (op.phase != Phase::prologue && op.phase != Phase::forward) continue;
-    const bool repeated = again.contains(forward++);
-    if (op.phase != Phase::forward) continue;
-    auto& [dropped, all] = places[fmt::format("{} {}", any_block(step.program.site(op.site).path), op.kind->name)];
-    dropped += repeated ? 1 : 0, ++all;
-  }
   record.budget = BudgetRecord{.limit_bytes = step.budget->limit_bytes,
                                .logits_chunks = step.budget->logits_chunks,
                                .times_of = step.budget->times_of,
-                               .repeated = {}};
-  for (const auto& [place, counts] : places)
-    if (counts.first > 0) record.budget->repeated.push_back({place, counts.first, counts.second});
+                               .repeated = repeated_places(step.program)};
 }
 
 void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options) {
@@ -102,6 +87,25 @@ void add_time(Record& record, const Program& program, const PlanOptions& options
 }
 
 }  // namespace
+
+std::vector<RepeatedPlace> repeated_places(const Program& program) {
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> counts;
+  std::set<int> again;
+  for (const Operation& op : program.operations)
+    if (op.phase == Phase::recompute) again.insert(op.original);
+  int forward = 0;
+  for (const Operation& op : program.operations) {
+    if (op.phase != Phase::prologue && op.phase != Phase::forward) continue;
+    const bool repeated = again.contains(forward++);
+    if (op.phase != Phase::forward) continue;
+    auto& [dropped, all] = counts[fmt::format("{} {}", any_block(program.site(op.site).path), op.kind->name)];
+    dropped += repeated ? 1 : 0, ++all;
+  }
+  std::vector<RepeatedPlace> places;
+  for (const auto& [place, count] : counts)
+    if (count.first > 0) places.push_back({place, count.first, count.second});
+  return places;
+}
 
 Shape mask_shape_of(const MatrixCell& cell) {
   const std::string file = mask_file_of(cell.configuration.model);

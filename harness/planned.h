@@ -77,6 +77,9 @@ struct PlannedCell {
 // Before anything is allocated: UsageError where the machine's memory is too small for the cell.
 void require_fit(const MatrixCell& cell, const Machine& machine);
 
+// Which values of the forward pass a step makes again, by place: "blocks.*.mlp.norm layer_norm" in how many of its places.
+[[nodiscard]] std::vector<RepeatedPlace> repeated_places(const Program& program);
+
 // {name: value} of every field of the cell, less derived ones that follow from the rest.
 [[nodiscard]] nlohmann::ordered_json axes_of(const Configuration& configuration);
 

@@ -1,7 +1,10 @@
 #include "reports/choices.h"
 
+#include <algorithm>
+
 #include "model/base/file.h"
 #include "reports/json_fields.h"
+#include "reports/repeated_fields.h"
 
 namespace stepscope {
 
@@ -13,6 +16,7 @@ void fields(auto& field, Of<FrontierRow> auto& row) {
   field("step_ns", row.step_ns);
   field("repeated_ns", row.repeated_ns);
   field("dominated_by", row.dominated_by);
+  field("repeated", row.repeated);
 }
 void fields(auto& field, Of<PriceRow> auto& row) {
   field("target", row.target);
@@ -28,10 +32,37 @@ void fields(auto& field, Of<ChoiceGroup> auto& group) {
   field("dominated", group.dominated);
   field("prices", group.prices);
 }
+void fields(auto& field, Of<CardMemory> auto& card) {
+  field("name", card.name);
+  field("title", card.title);
+  field("memory_bytes", card.memory_bytes);
+  field("beside_bytes", card.beside_bytes);
+  field("estimated", card.estimated);
+}
 void fields(auto& field, Of<Choices> auto& choices) {
   field("times_of", choices.times_of);
   field("groups", choices.groups);
   field("groups_left_out", choices.groups_left_out);
+  field("cards", choices.cards);
+}
+
+double ns_per_gib(const PriceRow& row) {
+  return row.added_ns / static_cast<double>(row.freed_bytes) * (1024.0 * 1024 * 1024);
+}
+
+std::vector<std::size_t> rungs_of(const std::vector<FrontierRow>& frontier, std::size_t most) {
+  std::vector<std::size_t> rungs;
+  if (frontier.empty() || most < 2) return rungs;
+  const std::size_t last = frontier.size() - 1;
+  const std::int64_t spacing =
+      (frontier.front().peak_bytes - frontier.back().peak_bytes) / static_cast<std::int64_t>(most - 1);
+  for (std::size_t i = 0; i < frontier.size(); ++i) {
+    if (i > 0 && frontier[i].value == frontier[i - 1].value) continue;  // written alike, it gives the faster one
+    const bool far = rungs.empty() || frontier[rungs.back()].peak_bytes - frontier[i].peak_bytes >= spacing;
+    const bool near_the_end = frontier[i].peak_bytes - frontier[last].peak_bytes < spacing / 2;
+    if (frontier[i].value == frontier[last].value || (far && (rungs.empty() || !near_the_end))) rungs.push_back(i);
+  }
+  return rungs;
 }
 
 Choices read_choices(const std::filesystem::path& file) {

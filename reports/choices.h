@@ -6,9 +6,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "reports/record.h"
 
 namespace stepscope {
 
@@ -22,6 +25,7 @@ struct FrontierRow {
   double step_ns = 0;
   double repeated_ns = 0;  // part of step_ns
   std::string dominated_by = {};  // what needs no more bytes and is as fast
+  std::optional<std::vector<RepeatedPlace>> repeated = {};  // of a rung alone
 };
 
 struct PriceRow {
@@ -40,11 +44,25 @@ struct ChoiceGroup {
   std::vector<PriceRow> prices = {};  // by ms a GiB; what frees nothing last
 };
 
+struct CardMemory {  // of a known card, for the question which mix fits it
+  std::string name = {}, title = {};  // "l4", "NVIDIA L4 24GB"
+  std::int64_t memory_bytes = 0;
+  std::int64_t beside_bytes = 0;  // context, libraries, graph
+  bool estimated = false;  // any of them
+};
+
 struct Choices {
   std::string times_of = {};
   std::vector<ChoiceGroup> groups = {};
   int groups_left_out = 0;
+  std::optional<std::vector<CardMemory>> cards = {};  // by what they leave to a step; none: a run of an earlier version
 };
+
+[[nodiscard]] double ns_per_gib(const PriceRow& row);  // of a row that frees something
+
+// A few members of a frontier, about evenly in bytes from the fastest to the smallest, each the one that its value gives when it is
+// written: those that a table shows with what they repeat.
+[[nodiscard]] std::vector<std::size_t> rungs_of(const std::vector<FrontierRow>& frontier, std::size_t most = 8);
 
 [[nodiscard]] Choices read_choices(const std::filesystem::path& file);  // UsageError as read_record
 void write_choices(const std::filesystem::path& file, const Choices& choices);

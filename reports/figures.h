@@ -24,6 +24,11 @@ inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recomp
 [[nodiscard]] std::optional<Figure> time_operations_figure(const Analysis& analysis);
 [[nodiscard]] std::optional<Figure> roofline_figure(const Analysis& analysis, const Card& ceilings);
 [[nodiscard]] std::optional<Figure> predicted_time_figure(const Analysis& analysis);
+// Byte budgets of one group; of the other groups, side by side; what activations cost.
+[[nodiscard]] std::optional<Figure> frontier_figure(const Analysis& analysis, const ChoiceGroup& group);
+[[nodiscard]] std::optional<Figure> frontiers_figure(const Analysis& analysis,
+                                                     const std::vector<const ChoiceGroup*>& groups);
+[[nodiscard]] std::optional<Figure> prices_figure(const ChoiceGroup& group);
 [[nodiscard]] std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation);
 [[nodiscard]] std::optional<Figure> learning_figure(const Analysis& analysis);
 

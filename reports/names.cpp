@@ -26,10 +26,22 @@ std::string short_target(const std::string& target) {
   return target == "AttentionBlock" ? "Attn" : target;
 }
 
+// "budget:60%" -> "budget 60 %".
+std::string short_budget(const std::string& limit) {
+  const std::size_t unit = limit.find_first_not_of("0123456789.");
+  if (unit == 0 || unit == std::string::npos) return "budget " + limit;
+  return fmt::format("budget {} {}", limit.substr(0, unit), limit.substr(unit));
+}
+
+// A list of targets, or one text with + between them.
 std::string checkpointing(const Json& value) {
-  if (!value.is_array()) return short_target(plain(value));
+  const std::string all = plain(value);
+  if (all.starts_with("budget:")) return short_budget(all.substr(7));
   std::vector<std::string> targets;
-  for (const Json& target : value) targets.push_back(short_target(plain(target)));
+  for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+    end = all.find('+', begin);
+    targets.push_back(short_target(all.substr(begin, end - begin)));
+  }
   return fmt::format("{}", fmt::join(targets, "+"));
 }
 
@@ -42,7 +54,8 @@ std::string recompute_advice(const Json& value) {
   if (target == "none") return "recompute nothing";
   if (target == "Block") return "recompute each block";
   if (target.starts_with("every-")) return fmt::format("recompute {} blocks at a time", target.substr(6));
-  if (target.starts_with("budget:")) return fmt::format("recompute to a budget of {}", target.substr(7));
+  if (target == "budget auto") return "recompute no more than must be to fit";
+  if (target.starts_with("budget ")) return fmt::format("recompute to a budget of {}", target.substr(7));
   return "recompute " + target;
 }
 

@@ -4,6 +4,7 @@
 
 #include "model/base/file.h"
 #include "reports/json_fields.h"
+#include "reports/repeated_fields.h"
 
 namespace stepscope {
 
@@ -91,11 +92,6 @@ void fields(auto& field, Of<LossScaling> auto& scaling) {
   field("scale", scaling.scale);
   field("skipped_steps", scaling.skipped_steps);
   field("steps", scaling.steps);
-}
-void fields(auto& field, Of<RepeatedPlace> auto& place) {
-  field("place", place.place);
-  field("repeated", place.repeated);
-  field("of", place.of);
 }
 void fields(auto& field, Of<BudgetRecord> auto& budget) {
   field("limit_bytes", budget.limit_bytes);

@@ -79,6 +79,8 @@ Report report_on(const MeasuredRun& run) {
   report.sections = {answer_section(analysis),   time_memory_section(analysis), techniques_section(analysis),
                      cells_section(analysis),    memory_section(analysis),      time_section(analysis),
                      learning_section(analysis), prediction_section(analysis),  trust_section(analysis)};
+  if (ReportSection choices = choices_section(analysis); !choices.blocks.empty())
+    report.sections.insert(report.sections.begin() + 3, std::move(choices));  // beside techniques
   return report;
 }
 

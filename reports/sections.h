@@ -21,6 +21,10 @@ struct Analysis {  // computed once, read by every section
 [[nodiscard]] ReportSection answer_section(const Analysis& analysis);
 [[nodiscard]] ReportSection time_memory_section(const Analysis& analysis);
 [[nodiscard]] ReportSection techniques_section(const Analysis& analysis);
+[[nodiscard]] ReportSection choices_section(const Analysis& analysis);  // without blocks where a run has no choices
+[[nodiscard]] std::vector<Block> fits_blocks(
+    const Analysis& analysis);  // of the answer; none: measured cells say it all
+[[nodiscard]] Table budgets_table(const Analysis& analysis);  // of all cells: what each byte budget chose
 [[nodiscard]] ReportSection cells_section(const Analysis& analysis);
 [[nodiscard]] ReportSection memory_section(const Analysis& analysis);
 [[nodiscard]] std::vector<Block> floor_blocks(const Analysis& analysis);  // of the section on time

@@ -320,7 +320,9 @@ ReportSection answer_section(const Analysis& analysis) {
   ReportSection section{.id = "answer", .title = "The answer"};
   section.blocks.push_back(answer_block(analysis.answer.sentence));
   for (const std::string& text : analysis.answer.notes) section.blocks.push_back(note(text));
-  if (!analysis.answer.frontier.empty()) section.blocks.push_back(block(fits_table(analysis)));
+  std::vector<Block> fits = fits_blocks(analysis);
+  if (fits.empty() && !analysis.answer.frontier.empty()) fits.push_back(block(fits_table(analysis)));
+  for (Block& part : fits) section.blocks.push_back(std::move(part));
   return section;
 }
 
@@ -355,6 +357,8 @@ ReportSection cells_section(const Analysis& analysis) {
   ReportSection section{.id = "cells", .title = "All cells"};
   section.blocks.push_back(paragraph(outcomes_text(analysis.run)));
   section.blocks.push_back(block(cells_table(analysis)));
+  if (Table budgets = budgets_table(analysis); !budgets.rows.empty())
+    section.blocks.push_back(block(std::move(budgets)));
   if (Table failures = failures_table(analysis); !failures.rows.empty())
     section.blocks.push_back(block(std::move(failures)));
   if (Table excluded = excluded_table(analysis); !excluded.rows.empty())

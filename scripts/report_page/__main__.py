@@ -10,9 +10,11 @@ import jinja2
 from markupsafe import Markup
 
 import drawings
+import drawings_choices
 import theme
 
 SCHEMA = "stepscope.report/1"
+DRAWINGS = drawings.ALL | drawings_choices.ALL
 
 
 class UsageError(Exception):
@@ -46,9 +48,9 @@ def draw_figures(report, folder):
             if block["kind"] != "figure":
                 continue
             figure = block["figure"]
-            draw = drawings.ALL.get(figure["name"])
+            draw = DRAWINGS.get(figure["name"])
             if draw is None:
-                raise UsageError(f'report.json: figure "{figure["name"]}" has no drawing; known: {", ".join(drawings.ALL)}')
+                raise UsageError(f'report.json: figure "{figure["name"]}" has no drawing; known: {", ".join(DRAWINGS)}')
             rows = read_csv(folder / figure["csv"])
             svg = theme.themed_svg(draw(rows, figure["labels"]), figure["name"], figure["title"])
             write_atomically((folder / figure["csv"]).with_suffix(".svg"), theme.standalone(svg))

@@ -46,18 +46,18 @@ def key_above(axes, entries):
     renderer = figure.canvas.get_renderer()
     frame = axes.get_window_extent(renderer)
     x, line, drawn = 0.0, 0, []
-    for name, fill in entries:
+    for name, fill, *symbol in entries:
         text = axes.annotate(name, (0, 1), xycoords="axes fraction", fontsize=8.5, color=colour("ink"), annotation_clip=False,
                              textcoords="offset pixels", xytext=(0, 0), va="bottom")
         width = text.get_window_extent(renderer).width
         if x + width + 16 > frame.width and x > 0:
             x, line = 0.0, line + 1
-        drawn.append((text, x, line, fill))
+        drawn.append((text, x, line, fill, symbol[0] if symbol else "■"))
         x += width + 34
-    for text, left, row, fill in drawn:
+    for text, left, row, fill, symbol in drawn:
         y = 8 + (line - row) * 17
         text.xyann = (left + 14, y)
-        axes.annotate("■", (0, 1), xycoords="axes fraction", fontsize=9, color=fill, annotation_clip=False, textcoords="offset pixels",
+        axes.annotate(symbol, (0, 1), xycoords="axes fraction", fontsize=9, color=fill, annotation_clip=False, textcoords="offset pixels",
                       xytext=(left, y), va="bottom")
 
 

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 
+#include "reports/report.h"
 #include "reports/run_folder.h"
 #include "tests/support/program_run.h"
 #include "tests/support/temporary_folder.h"
@@ -63,6 +64,17 @@ learning_steps = 0
   const Record& impossible = cells["budget:1KiB"]->record;
   EXPECT_EQ(impossible.outcome, Outcome::does_not_fit);
   EXPECT_THAT(impossible.reason, HasSubstr("the budget leaves 1.000 KiB for states and arena, the least they take is"));
+  // Its report shows what could have been kept and what each budget chose.
+  std::map<std::string, std::size_t> tables, figures;
+  for (const ReportSection& section : report_on(run).sections)
+    for (const Block& block : section.blocks) {
+      tables[block.table.name] = block.table.rows.size();
+      figures[block.figure.name] = block.figure.rows.size();
+    }
+  EXPECT_EQ(tables["budgets"], 3u);
+  EXPECT_GT(tables["budgets_to_write"], 2u);
+  EXPECT_GT(tables["prices"], 10u);
+  EXPECT_GT(figures["frontier"], 10u);
 }
 
 TEST_F(BudgetCells, that_are_no_budgets_are_refused_in_one_line) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "harness/fit.h"
 #include "harness/matrix.h"
 #include "harness/planned.h"
 #include "model/cpu/machine.h"
@@ -43,6 +44,15 @@ TEST_F(ChoicesTest, groups_are_mixes_of_other_fields_and_named_rows_are_their_ce
   const Choices back = read_choices(folder / "choices.json");
   EXPECT_EQ(back.groups.front().frontier.back().peak_bytes, group.frontier.back().peak_bytes);
   EXPECT_EQ(back.groups.back().title, choices.groups.back().title);
+  for (const std::size_t rung : rungs_of(group.frontier)) {
+    ASSERT_TRUE(back.groups.front().frontier[rung].repeated);
+    EXPECT_EQ(back.groups.front().frontier[rung].repeated->empty(), group.frontier[rung].repeated_ns == 0);
+  }
+  ASSERT_TRUE(back.cards);
+  for (const CardMemory& card : *back.cards) {
+    const MemoryFit fit = fit_on_card(find_card(card.name), 0);
+    EXPECT_EQ(card.memory_bytes - card.beside_bytes, fit.limit_bytes(0)) << card.name;
+  }
 }
 
 }  // namespace

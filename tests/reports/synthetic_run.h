@@ -13,6 +13,7 @@
 
 #include "reports/calibration.h"
 #include "reports/cell.h"
+#include "reports/choices.h"
 #include "reports/prediction.h"
 #include "reports/record.h"
 #include "reports/visit.h"
@@ -35,6 +36,7 @@ struct SyntheticRun {
   bool failures = true;  // one crashed, one does not fit, one skipped
   std::string device = "simulated";
   int learning_steps = 120;
+  bool choices = false;  // choices.json, by a roofline that knows nothing of this machine's scale
   std::vector<SyntheticCell> cells = product();
 
   static std::vector<SyntheticCell> product() {
@@ -292,9 +294,74 @@ struct SyntheticRun {
     }
     if (failures) write_failures(folder);
     write_calibration(folder / "calibration.json", calibration());
+    if (choices) write_choices(folder / "choices.json", choices_of_cells());
     write_environment(folder);
     (void)publish_predictions(folder);
     return folder;
+  }
+
+  // A frontier a group, from keeping everything to the bytes of TransformerBlock at a third of its time; presets lie above it.
+  [[nodiscard]] ChoiceGroup group_of(const std::string& precision, int accumulation) const {
+    ChoiceGroup group{.title = precision + ", " + std::to_string(accumulation) + " micro-batches"};
+    const auto planned_as = [&](const nlohmann::ordered_json& value) {
+      return planned({precision, value, accumulation}, 0).bytes;
+    };
+    const auto time_of = [&](const nlohmann::ordered_json& value) {
+      return 0.4 * step_ns({precision, value, accumulation});
+    };
+    const Bytes most = planned_as("none"), least = planned_as("TransformerBlock");
+    group.state_bytes = most.state;
+    constexpr int members = 20;
+    for (int i = 0; i <= members; ++i) {
+      const double share = double(i) / members;
+      const std::int64_t peak =
+          most.predicted_peak - std::int64_t(share * double(most.predicted_peak - least.predicted_peak));
+      const double repeated = share * share * (time_of("TransformerBlock") - time_of("none")) / 3;
+      group.frontier.push_back(
+          {.value = i == 0 ? "none" : "budget:" + std::to_string((peak + (1 << 20) - 1) >> 20) + "MiB",
+           .named = i == 0,
+           .peak_bytes = peak,
+           .step_ns = time_of("none") + repeated,
+           .repeated_ns = repeated});
+    }
+    for (const std::size_t rung : rungs_of(group.frontier))
+      group.frontier[rung].repeated = std::vector<RepeatedPlace>(
+          rung == 0 ? 0 : 1, {"blocks.*.mlp gelu", std::min<std::int64_t>(4, std::int64_t(rung)), 4});
+    const nlohmann::ordered_json both = {"MLPBlock", "AttentionBlock"};
+    for (const auto& [name, value] : {std::pair{"MLPBlock+AttentionBlock", both},
+                                      {"TransformerBlock", nlohmann::ordered_json("TransformerBlock")},
+                                      {"every-2", nlohmann::ordered_json("every-2")}})
+      group.dominated.push_back({.value = name,
+                                 .named = true,
+                                 .peak_bytes = planned_as(value).predicted_peak,
+                                 .step_ns = time_of(value),
+                                 .repeated_ns = time_of(value) - time_of("none"),
+                                 .dominated_by = group.frontier.back().value});
+    const double ms = 1e6;
+    group.prices = {{"blocks.*.mlp.norm y", 4 << 20, 0, ""},
+                    {"blocks.*.mlp g", 16 << 20, 0.4 * ms, ""},
+                    {"MLPBlock", 30 << 20, 9 * ms, ""},
+                    {"TransformerBlock", 42 << 20, 30 * ms, ""},
+                    {"blocks.*.mlp.up y", 8 << 20, 9 * ms, "blocks.*.mlp g"},
+                    {"attention", 0, 6 * ms, "blocks.*.mlp.norm y"}};
+    return group;
+  }
+
+  [[nodiscard]] Choices choices_of_cells() const {
+    Choices choices{.times_of = "roofline of the simulated machine"};
+    for (const char* precision : {"fp32", "bf16"}) {
+      for (const int accumulation : {1, 4}) {
+        ChoiceGroup group = group_of(precision, accumulation);
+        for (std::size_t i = 0; i < cells.size(); ++i)
+          if (cells[i].precision == precision && cells[i].accumulation == accumulation)
+            group.cells.push_back(id_of(cells[i], static_cast<int>(i)));
+        choices.groups.push_back(std::move(group));
+      }
+    }
+    const std::int64_t gb = 1'000'000'000;
+    choices.cards =
+        std::vector<CardMemory>{{"small", "Small 24GB", 24 * gb, gb, true}, {"large", "Large 80GB", 80 * gb, gb, true}};
+    return choices;
   }
 
   static Calibration calibration() {

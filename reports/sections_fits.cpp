@@ -1,0 +1,87 @@
+// What fits which memory: one sentence where the recommended cell fits everywhere, else the fastest mix for each card.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "reports/choice_groups.h"
+#include "reports/format.h"
+
+namespace stepscope {
+
+namespace {
+
+std::string size_text(std::int64_t bytes) { return format_bytes(static_cast<double>(bytes)); }
+
+std::string everywhere_sentence(const Analysis& analysis, const std::string& smallest, std::int64_t left_bytes) {
+  return fmt::format(
+      "The recommended cell needs {} and fits every memory size known here, from {} on, where {} are left.",
+      size_text(peak_bytes(analysis.best()->record)), smallest, size_text(left_bytes));
+}
+
+// "NVIDIA L4 24GB, NVIDIA GeForce RTX 3090 24GB", the first and the last of many.
+std::string cards_text(const std::vector<std::string>& cards) {
+  if (cards.size() <= 3) return fmt::format("{}", fmt::join(cards, ", "));
+  return fmt::format("{} to {} ({} sizes)", cards.front(), cards.back(), cards.size());
+}
+
+Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
+  double time = 0, bytes = 0;
+  for (const CardFit& fit : fits) {
+    time = std::max(time, fit.step_ns);
+    bytes = std::max(bytes, static_cast<double>(fit.needs_bytes));
+  }
+  const Unit times = time_unit(time), sizes = bytes_unit(bytes);
+  Table table{
+      .name = "cards",
+      .caption = fmt::format(
+          "The fastest mix of this run for each card's memory, of the recommended cell and every byte budget. Context "
+          "and libraries are counted as the cards' files say (stepscope devices --cards), mostly estimated; N GB "
+          "alone counts as N·10⁹ bytes. Bytes are those of a step here; times are of this machine, ≈ where they "
+          "are predicted by {} on the scale of the measured cells.",
+          analysis.run.choices->times_of),
+      .columns = {{.title = "memory", .number = false},
+                  {.title = "fastest mix that fits", .number = false},
+                  {.title = "write", .number = false},
+                  {.title = "needs", .unit = sizes.name},
+                  {.title = "left", .help = "on the smallest of them"},
+                  {.title = "step", .unit = times.name}}};
+  for (const CardFit& fit : fits) {
+    const auto needs = static_cast<double>(fit.needs_bytes);
+    if (fit.group == nullptr) {
+      table.rows.push_back({text_cell(cards_text(fit.cards)), text_cell("none: the least of all needs more", "muted"),
+                            no_value(), number_cell(in(sizes, needs), needs), no_value(), no_value()});
+      continue;
+    }
+    const bool best = fit.row == nullptr;
+    const Record& record = analysis.best()->record;
+    const std::string step = in(times, fit.step_ns);
+    table.rows.push_back(
+        {text_cell(cards_text(fit.cards)),
+         text_cell(best ? analysis.names.label(record) : fit.group->title + ", " + choice_label(fit.row->value),
+                   best ? "best" : ""),
+         best ? text_cell("the recommended cell", "muted") : text_cell(choice_setting(fit.row->value), "code"),
+         number_cell(in(sizes, needs), needs),
+         number_cell(size_text(fit.margin_bytes()), static_cast<double>(fit.margin_bytes())),
+         number_cell(fit.measured ? step : "≈ " + step, fit.step_ns)});
+  }
+  return table;
+}
+
+}  // namespace
+
+std::vector<Block> fits_blocks(const Analysis& analysis) {
+  const std::vector<Fit>& sizes = analysis.answer.fits;
+  if (analysis.best() == nullptr || sizes.empty()) return {};
+  const std::vector<CardFit> fits = card_fits(analysis);
+  if (!fits.empty() && fits.front().group != nullptr && fits.front().row == nullptr)
+    return {paragraph(everywhere_sentence(analysis, fits.front().cards.front(), fits.front().margin_bytes()))};
+  if (!fits.empty()) return {block(cards_table(analysis, fits))};
+  const auto fits_best = [&](const Fit& fit) { return fit.cell == analysis.best(); };
+  if (!std::ranges::all_of(sizes, fits_best)) return {};
+  const auto smallest = std::ranges::min_element(sizes, {}, &Fit::bytes);
+  return {
+      paragraph(everywhere_sentence(analysis, smallest->size, smallest->bytes - peak_bytes(analysis.best()->record)))};
+}
+
+}  // namespace stepscope
