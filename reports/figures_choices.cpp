@@ -63,13 +63,14 @@ std::optional<Figure> frontier_figure(const Analysis& analysis, const ChoiceGrou
           "Circles are values with names, hollow where a budget needs no more bytes and is as fast. ",
       .labels = {{"x", "peak memory"}, {"y", "time of a step, against keeping everything"}},
       .columns = frontier_columns};
-  figure.caption +=
-      scaled ? "Diamonds are measured cells with 95 % intervals, dotted to their prediction. Predicted times "
-               "are divided by the predicted time of keeping everything and measured ones by the measured, "
-               "so that only what a choice adds is compared."
-      : measured.empty() ? "No cell of it was measured."
-                         : "Keeping everything was not measured, so that measured cells cannot be drawn "
-                           "against it.";
+  figure.caption += scaled
+                        ? "Diamonds are measured cells with 95 % intervals (cut where they leave the frame), dotted to "
+                          "their prediction. Predicted times "
+                          "are divided by the predicted time of keeping everything and measured ones by the measured, "
+                          "so that only what a choice adds is compared."
+                    : measured.empty() ? "No cell of it was measured."
+                                       : "Keeping everything was not measured, so that measured cells cannot be drawn "
+                                         "against it.";
   add_rows(figure, analysis, group);
   return figure;
 }

@@ -26,6 +26,12 @@ std::string added_text(double ratio) {
 }
 
 // ---- budgets
+// The fastest that needs no more bytes; the end of the frontier where none does.
+auto beating(const ChoiceGroup& group, const FrontierRow& row) {
+  return std::ranges::find_if(group.frontier,
+                              [&](const FrontierRow& other) { return other.peak_bytes <= row.peak_bytes; });
+}
+
 std::string frontier_sentence(const ChoiceGroup& group, const std::string& times_of) {
   const FrontierRow &all = group.frontier.front(), &least = group.frontier.back();
   std::string text = fmt::format(
@@ -33,20 +39,23 @@ std::string frontier_sentence(const ChoiceGroup& group, const std::string& times
       "nothing else beats in both bytes and time.",
       group.title, format_bytes(as_double(all.peak_bytes)), format_bytes(as_double(least.peak_bytes)),
       format_bytes(as_double(group.state_bytes)), group.frontier.size());
-  const FrontierRow* worst = nullptr;  // the named value that is furthest from what its bytes could buy
-  for (const FrontierRow& row : group.dominated)
-    if (worst == nullptr || row.repeated_ns > worst->repeated_ns) worst = &row;
-  const auto better =
-      worst == nullptr
-          ? group.frontier.end()
-          : std::ranges::find_if(group.frontier, [&](const auto& row) { return row.peak_bytes <= worst->peak_bytes; });
-  if (better != group.frontier.end() && worst->repeated_ns > 0)
-    text += fmt::format(" With the bytes that {} needs, a budget repeats {} instead of {}.", choice_label(worst->value),
-                        format_time(better->repeated_ns), format_time(worst->repeated_ns));
-  return text + fmt::format(" Bytes are planned, as they will be used; times are predicted by {}.", times_of);
+  double most_saved = 0;
+  std::string example;
+  for (const FrontierRow& row : group.dominated) {  // of those that free something: where a budget saves most
+    const auto better = beating(group, row);
+    if (better == group.frontier.end() || better == group.frontier.begin()) continue;
+    const double saved = row.step_ns - better->step_ns;
+    if (saved <= most_saved || row.repeated_ns <= 0) continue;
+    most_saved = saved;
+    example = fmt::format(" With the bytes that {} needs, a budget repeats {} a step instead of {}.",
+                          choice_label(row.value), format_time(better->repeated_ns), format_time(row.repeated_ns));
+  }
+  text += example;
+  return text +
+         fmt::format(" Bytes are planned, as they will be used; times are predicted from the rates of {}.", times_of);
 }
 
-Table rungs_table(const Analysis& analysis, const ChoiceGroup& group) {
+Table rungs_table(const ChoiceGroup& group) {
   const Unit sizes = bytes_unit(as_double(group.frontier.front().peak_bytes));
   const double everything_ns = keeping_everything_ns(group);
   Table table{.name = "budgets_to_write",
@@ -56,20 +65,14 @@ Table rungs_table(const Analysis& analysis, const ChoiceGroup& group) {
               .columns = {{.title = "memory", .unit = sizes.name, .help = "peak of the process: states and arena"},
                           {.title = "write", .number = false},
                           {.title = "adds", .help = "predicted, to the time of keeping everything"},
-                          {.title = "measured", .help = "added, where a cell of the run has this value"},
                           {.title = "repeated", .number = false}}};
-  const std::vector<MeasuredChoice> measured = measured_in(analysis, group);
   for (const std::size_t rung : rungs_of(group.frontier)) {
     const FrontierRow& row = group.frontier[rung];
     const double ratio = row.step_ns / everything_ns;
-    const auto cell = std::ranges::find(measured, row.value, &MeasuredChoice::value);
-    const bool known = cell != measured.end() && cell->ratio;
     std::string repeated = row.repeated ? repeated_text(*row.repeated) : "–";
     if (row.logits_chunks > 1) repeated += fmt::format("; logits in {} chunks", row.logits_chunks);
     table.rows.push_back({size_cell(sizes, row.peak_bytes), text_cell(choice_setting(row.value), "code"),
-                          number_cell(added_text(ratio), ratio),
-                          known ? number_cell(added_text(cell->ratio->middle), cell->ratio->middle) : no_value(),
-                          text_cell(std::move(repeated))});
+                          number_cell(added_text(ratio), ratio), text_cell(std::move(repeated))});
   }
   return table;
 }
@@ -85,7 +88,7 @@ Table dominated_table(const ChoiceGroup& group) {
                           {.title = "no better than", .number = false},
                           {.title = "which adds"}}};
   for (const FrontierRow& row : group.dominated) {
-    const auto better = std::ranges::find(group.frontier, row.dominated_by, &FrontierRow::value);
+    const auto better = beating(group, row);
     const double ratio = row.step_ns / everything_ns;
     table.rows.push_back({text_cell(choice_label(row.value)), size_cell(sizes, row.peak_bytes),
                           number_cell(added_text(ratio), ratio), text_cell(choice_setting(row.dominated_by), "code"),
@@ -124,31 +127,30 @@ void add_price_words(ReportSection& section, const ChoiceGroup& group) {
         note(fmt::format("Not keeping {} frees nothing: the peak does not move.", listed(infinite))));
 }
 
+// "8.9 ms/GiB": prices span decades, so that one unit for all would hide the cheap ones.
+std::string price_text(double ns) { return format_time(ns) + "/GiB"; }
+
 Table prices_table(const ChoiceGroup& group, const std::string& times_of) {
-  double freed = 0, added = 0, price = 0;
+  Table table{
+      .name = "prices",
+      .caption = fmt::format(
+          "{}: each target of checkpointing and each value of all blocks, not kept alone. Times by the rates of {}.",
+          group.title, times_of),
+      .columns = {{.title = "not kept", .number = false},
+                  {.title = "frees", .help = "by which the arena falls"},
+                  {.title = "adds", .help = "to a step"},
+                  {.title = "price"},
+                  {.title = "no better than", .number = false}},
+      .sortable = true,
+      .shown_rows = 6};
   for (const PriceRow& row : group.prices) {
-    freed = std::max(freed, as_double(row.freed_bytes));
-    added = std::max(added, row.added_ns);
-    if (row.freed_bytes > 0) price = std::max(price, ns_per_gib(row));
+    const std::int64_t freed = std::max<std::int64_t>(row.freed_bytes, 0);
+    table.rows.push_back(
+        {text_cell(row.target), number_cell(format_bytes(as_double(freed)), as_double(freed)),
+         number_cell(format_time(row.added_ns), row.added_ns),
+         freed > 0 ? number_cell(price_text(ns_per_gib(row)), ns_per_gib(row)) : text_cell("infinite", "muted"),
+         text_cell(row.dominated_by, "muted")});
   }
-  const Unit sizes = bytes_unit(freed), times = time_unit(added), prices = time_unit(price);
-  Table table{.name = "prices",
-              .caption = fmt::format(
-                  "{}: each target of checkpointing and each value of all blocks, not kept alone. Times of {}.",
-                  group.title, times_of),
-              .columns = {{.title = "not kept", .number = false},
-                          {.title = "frees", .unit = sizes.name},
-                          {.title = "adds", .unit = times.name, .help = "to a step"},
-                          {.title = "price", .unit = prices.name + "/GiB"},
-                          {.title = "no better than", .number = false}},
-              .sortable = true,
-              .shown_rows = 6};
-  for (const PriceRow& row : group.prices)
-    table.rows.push_back({text_cell(row.target), size_cell(sizes, std::max<std::int64_t>(row.freed_bytes, 0)),
-                          number_cell(in(times, row.added_ns), row.added_ns),
-                          row.freed_bytes > 0 ? number_cell(in(prices, ns_per_gib(row)), ns_per_gib(row))
-                                              : text_cell("infinite", "muted"),
-                          text_cell(row.dominated_by, "muted")});
   return table;
 }
 
@@ -161,7 +163,7 @@ Table budgets_table(const Analysis& analysis) {
                           {.title = "limit", .help = "for states and arena"},
                           {.title = "planned", .help = "states and arena of what was chosen"},
                           {.title = "repeated", .number = false},
-                          {.title = "weighed by times of", .number = false}}};
+                          {.title = "times by the rates of", .number = false}}};
   for (const Cell& cell : analysis.run.cells) {
     const Record& record = cell.record;
     if (!record.budget) continue;
@@ -185,7 +187,7 @@ ReportSection choices_section(const Analysis& analysis) {
   const std::string& times_of = analysis.run.choices->times_of;
   section.blocks.push_back(paragraph(frontier_sentence(first, times_of)));
   if (auto figure = frontier_figure(analysis, first)) section.blocks.push_back(block(std::move(*figure)));
-  section.blocks.push_back(block(rungs_table(analysis, first)));
+  section.blocks.push_back(block(rungs_table(first)));
   if (!first.dominated.empty()) section.blocks.push_back(block(dominated_table(first)));
   if (auto figure = frontiers_figure(analysis, {groups.begin() + 1, groups.end()}))
     section.blocks.push_back(block(std::move(*figure)));

@@ -1,6 +1,5 @@
 // What fits which memory: one sentence where the recommended cell fits everywhere, else the fastest mix for each card.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -15,14 +14,21 @@ std::string size_text(std::int64_t bytes) { return format_bytes(static_cast<doub
 
 std::string everywhere_sentence(const Analysis& analysis, const std::string& smallest, std::int64_t left_bytes) {
   return fmt::format(
-      "The recommended cell needs {} and fits every memory size known here, from {} on, where {} are left.",
+      "The fastest verified cell needs {} and fits every memory size known here, from {} on, where {} are left.",
       size_text(peak_bytes(analysis.best()->record)), smallest, size_text(left_bytes));
 }
 
-// "NVIDIA L4 24GB, NVIDIA GeForce RTX 3090 24GB", the first and the last of many.
+// "NVIDIA GeForce RTX 3090 24GB" -> "RTX 3090 24GB".
+std::string short_title(std::string title) {
+  for (const std::string_view word : {"NVIDIA ", "GeForce "})
+    if (title.starts_with(word)) title.erase(0, word.size());
+  return title;
+}
+
+// The first and the last of many.
 std::string cards_text(const std::vector<std::string>& cards) {
-  if (cards.size() <= 3) return fmt::format("{}", fmt::join(cards, ", "));
-  return fmt::format("{} to {} ({} sizes)", cards.front(), cards.back(), cards.size());
+  if (cards.size() == 1) return short_title(cards.front());
+  return fmt::format("{} to {} ({} sizes)", short_title(cards.front()), short_title(cards.back()), cards.size());
 }
 
 Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
@@ -35,10 +41,12 @@ Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
   Table table{
       .name = "cards",
       .caption = fmt::format(
-          "The fastest mix of this run for each card's memory, of the recommended cell and every byte budget. Context "
-          "and libraries are counted as the cards' files say (stepscope devices --cards), mostly estimated; N GB "
-          "alone counts as N·10⁹ bytes. Bytes are those of a step here; times are of this machine, ≈ where they "
-          "are predicted by {} on the scale of the measured cells.",
+          "The fastest mix of this run for each card's memory: the fastest measured cell, else any byte budget. "
+          "Context "
+          "and libraries are counted as the cards' files say, mostly estimated; N GB alone counts as N·10⁹ bytes. "
+          "Bytes are those of a step here; times are of this machine, ≈ where they are predicted from the rates of {} "
+          "on "
+          "the scale of measured cells. stepscope advise --card NAME weighs by a card's own speeds.",
           analysis.run.choices->times_of),
       .columns = {{.title = "memory", .number = false},
                   {.title = "fastest mix that fits", .number = false},
@@ -56,14 +64,12 @@ Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
     const bool best = fit.row == nullptr;
     const Record& record = analysis.best()->record;
     const std::string step = in(times, fit.step_ns);
-    table.rows.push_back(
-        {text_cell(cards_text(fit.cards)),
-         text_cell(best ? analysis.names.label(record) : fit.group->title + ", " + choice_label(fit.row->value),
-                   best ? "best" : ""),
-         best ? text_cell("the recommended cell", "muted") : text_cell(choice_setting(fit.row->value), "code"),
-         number_cell(in(sizes, needs), needs),
-         number_cell(size_text(fit.margin_bytes()), static_cast<double>(fit.margin_bytes())),
-         number_cell(fit.measured ? step : "≈ " + step, fit.step_ns)});
+    table.rows.push_back({text_cell(cards_text(fit.cards)),
+                          text_cell(best ? analysis.names.label(record) : fit.group->title, best ? "best" : ""),
+                          best ? text_cell("as measured", "muted") : text_cell(choice_setting(fit.row->value), "code"),
+                          number_cell(in(sizes, needs), needs),
+                          number_cell(size_text(fit.margin_bytes()), static_cast<double>(fit.margin_bytes())),
+                          number_cell(fit.measured ? step : "≈ " + step, fit.step_ns)});
   }
   return table;
 }

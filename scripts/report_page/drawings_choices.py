@@ -35,6 +35,10 @@ def draw_frontier(axes, rows, unit, tooltips, prefix=""):
         beaten = f", no better than {row['no_better_than']}" if row["no_better_than"] else ""
         tooltips[f"{prefix}point{index}"] = (f"{row['label']}: {unit.text(number(row['peak_bytes']))} {unit.name}, "
                                              f"{'measured' if row['kind'] == 'measured' else 'predicted'} {signed_percent(py)}{beaten}")
+    heights = [of(row, "ratio") for row in rows]
+    room = 0.18 * (max(heights) - min(heights)) or 1
+    axes.margins(x=0.06)
+    axes.set_ylim(min(heights) - room, max(heights) + room)
     axes.grid(True)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_percent(value, 0)))
@@ -51,7 +55,6 @@ def frontier(rows, names):
     figure, axes = new_figure(4.6)
     figure.tooltips = {}
     x, y = draw_frontier(axes, rows, unit, figure.tooltips)
-    axes.margins(x=0.05, y=0.1)
     axes.set_xlabel(f"{names['x']} ({unit.name})")
     axes.set_ylabel(names["y"])
     kinds = {row["kind"] for row in rows}
@@ -59,7 +62,6 @@ def frontier(rows, names):
     inks = {"curve": colour("muted"), "measured": colour(precision)}
     key_above(axes, [(text, inks.get(kind, colour("ink")), symbol) for kind, text, symbol in FRONTIER_KEY if kind in kinds])
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
     axes.fill_between(x, y, [low] * len(x), step="post", color=colour("grid"), alpha=0.35, linewidth=0, zorder=0)
     at = lambda row: (number(row["peak_bytes"]) / unit.scale, 100 * (number(row["ratio"]) - 1))
     named = [row for row in rows if row["kind"] in ("named", "dominated")]
@@ -86,7 +88,7 @@ def steps_in_pixels(x, y, to_pixels):
 
 def frontiers(rows, names):
     groups = distinct(rows, "group")
-    figure, all_axes = new_figure(2.9, columns=max(len(groups), 2), squeeze=False, sharey=True)
+    figure, all_axes = new_figure(2.9, columns=max(len(groups), 2), squeeze=False)
     figure.tooltips = {}
     for axes in all_axes[0, len(groups):]:
         axes.set_visible(False)
@@ -94,7 +96,6 @@ def frontiers(rows, names):
         mine = [row for row in rows if row["group"] == group]
         unit = bytes_unit(max(number(row["peak_bytes"]) for row in mine))
         draw_frontier(axes, mine, unit, figure.tooltips, f"panel{index}-")
-        axes.margins(x=0.07, y=0.1)
         axes.set_title(group, loc="left", fontsize=9, fontweight="bold", pad=6)
         axes.set_xlabel(f"{names['x']} ({unit.name})")
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
