@@ -28,7 +28,7 @@ std::string short_title(std::string title) {
 // The first and the last of many.
 std::string cards_text(const std::vector<std::string>& cards) {
   if (cards.size() == 1) return short_title(cards.front());
-  return fmt::format("{} to {} ({} sizes)", short_title(cards.front()), short_title(cards.back()), cards.size());
+  return fmt::format("{} to {}", short_title(cards.front()), short_title(cards.back()));
 }
 
 Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
@@ -50,7 +50,7 @@ Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
           analysis.run.choices->times_of),
       .columns = {{.title = "memory", .number = false},
                   {.title = "fastest mix that fits", .number = false},
-                  {.title = "write", .number = false},
+                  {.title = "checkpointing", .number = false},
                   {.title = "needs", .unit = sizes.name},
                   {.title = "left", .help = "on the smallest of them"},
                   {.title = "step", .unit = times.name}}};
@@ -66,7 +66,7 @@ Table cards_table(const Analysis& analysis, const std::vector<CardFit>& fits) {
     const std::string step = in(times, fit.step_ns);
     table.rows.push_back({text_cell(cards_text(fit.cards)),
                           text_cell(best ? analysis.names.label(record) : fit.group->title, best ? "best" : ""),
-                          best ? text_cell("as measured", "muted") : text_cell(choice_setting(fit.row->value), "code"),
+                          best ? text_cell("as measured", "muted") : text_cell(fit.row->value, "code"),
                           number_cell(in(sizes, needs), needs),
                           number_cell(size_text(fit.margin_bytes()), static_cast<double>(fit.margin_bytes())),
                           number_cell(fit.measured ? step : "≈ " + step, fit.step_ns)});

@@ -180,7 +180,7 @@ TEST_F(ReportedChoices, each_card_gets_the_fastest_mix_that_fits_it) {
   const Table* table = table_of(*section_of(report, "answer"), "cards");
   ASSERT_NE(table, nullptr);
   EXPECT_THAT(table->rows.front()[1].text, HasSubstr("the least of all needs more"));
-  EXPECT_THAT(table->rows[1][2].text, HasSubstr("checkpointing = \"budget:"));
+  EXPECT_THAT(table->rows[1][2].text, HasSubstr("budget:"));
 }
 
 TEST_F(ReportedChoices, a_run_without_them_reports_and_one_of_an_earlier_version_too) {
