@@ -15,8 +15,6 @@ namespace stepscope {
 
 namespace {
 
-using Verdict = Probe::Verdict;
-
 // Numbers 1 to last, each probed once, and the gap between one that fits and the next one known not to.
 class Searcher {
  public:
@@ -33,7 +31,7 @@ class Searcher {
                   .holes = {},
                   .probes = static_cast<int>(known_.size())};
     for (const auto& [number, probe] : known_)
-      if (number < search.value && probe.verdict == Verdict::too_big) search.holes.push_back(number);
+      if (number < search.value && probe.verdict == Probe::Verdict::too_big) search.holes.push_back(number);
     return search;
   }
 
@@ -41,12 +39,12 @@ class Searcher {
   bool fits(std::int64_t number) {
     auto found = known_.find(number);
     if (found == known_.end()) found = known_.emplace(number, probe_(number)).first;
-    return found->second.verdict == Verdict::fits;
+    return found->second.verdict == Probe::Verdict::fits;
   }
 
   [[nodiscard]] std::int64_t low() const {
     for (auto it = known_.rbegin(); it != known_.rend(); ++it)
-      if (it->second.verdict == Verdict::fits) return it->first;
+      if (it->second.verdict == Probe::Verdict::fits) return it->first;
     return 0;
   }
   [[nodiscard]] std::int64_t high() const {  // last + 1: none is known not to fit
@@ -68,7 +66,7 @@ class Searcher {
   [[nodiscard]] std::int64_t by_line(std::int64_t from, std::int64_t to) const {
     std::vector<std::int64_t> exact;
     for (const auto& [number, probe] : known_)
-      if (probe.exact && probe.verdict != Verdict::refused) exact.push_back(number);
+      if (probe.exact && probe.verdict != Probe::Verdict::refused) exact.push_back(number);
     const auto above = std::upper_bound(exact.begin(), exact.end(), from);
     if (exact.size() < 2) return from > 0 ? 2 * from : to / 2;
     auto right = above == exact.end() ? above - 1 : above;
@@ -160,12 +158,12 @@ Probe probe_cell(const MatrixCell& cell, const std::vector<std::pair<std::string
       return fit.memory.bytes - fit.margin_bytes(states, arena);
     };
     if (!planned_anyway && fit.margin_bytes(least, 0) < 0)
-      return {.verdict = Verdict::too_big, .bytes = all(least, 0), .exact = false};
+      return {.verdict = Probe::Verdict::too_big, .bytes = all(least, 0), .exact = false};
     const Needs needs = needs_of_cell(changed, machine, fit);
-    return {.verdict = needs.fits ? Verdict::fits : Verdict::too_big,
+    return {.verdict = needs.fits ? Probe::Verdict::fits : Probe::Verdict::too_big,
             .bytes = all(needs.state_bytes, needs.arena_bytes)};
   } catch (const UsageError& error) {
-    return {.verdict = Verdict::refused, .why = error.what()};
+    return {.verdict = Probe::Verdict::refused, .why = error.what()};
   }
 }
 
@@ -207,7 +205,7 @@ Largest largest_of_cell(const MatrixCell& cell, const Dimension& dimension, cons
   if (largest.next > 0) {
     const Probe beyond = probe_cell(cell, ladder.at(field, search.value + 1), machine, fit, true);
     largest.refused = beyond.why;
-    if (beyond.verdict == Verdict::too_big) largest.short_bytes = beyond.bytes - fit.memory.bytes;
+    if (beyond.verdict == Probe::Verdict::too_big) largest.short_bytes = beyond.bytes - fit.memory.bytes;
   }
   return largest;
 }

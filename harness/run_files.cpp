@@ -75,7 +75,7 @@ FolderLock::FolderLock(const fs::path& folder) : descriptor_(open(folder.c_str()
       usleep(pause_us);
       continue;
     }
-    close(std::exchange(descriptor_, -1));
+    ::close(std::exchange(descriptor_, -1));
     throw UsageError(
         fmt::format("--out {}: another process is at work in it; wait for it, or name another", folder.string()));
   }
@@ -89,7 +89,7 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
 }
 
 FolderLock::~FolderLock() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void open_out_folder(const fs::path& folder, const std::string& mark, const std::string& kind) {

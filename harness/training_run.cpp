@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t validation_batches = 8;
+constexpr std::int64_t batches_a_validation = 8;
 // With loss scaling a row ends in the scale that the step ran with and the steps skipped so far, itself included.
 std::string header_of(bool scales_loss) {
   return fmt::format("step,tokens,loss,learning_rate,validation_loss{}\n",
@@ -149,7 +149,7 @@ class TrainingRun {
         fmt::format("{},{},{},{},", step(), step() * session_.tokens_per_step(), result.loss, result.learning_rate);
     const bool look = step() % validate_every_ == 0 || step() == request_.steps;
     if (look && evaluation_ != nullptr) {
-      end_.validation_loss = evaluation_->loss(session_.program(), session_.executor(), validation_batches);
+      end_.validation_loss = evaluation_->loss(session_.program(), session_.executor(), batches_a_validation);
       rows_ += fmt::format("{}", end_.validation_loss);
     }
     if (scales_loss_) rows_ += fmt::format(",{},{}", result.loss_scale, session_.executor().control().skips);

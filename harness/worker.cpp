@@ -68,8 +68,8 @@ Worker::Worker(std::vector<std::string> arguments, std::filesystem::path log) : 
   pid_ = fork();
   if (pid_ == 0) become_worker(parent, log_file, ends[1], pointers.data());
   const int error = errno;
-  close(log_file);
-  close(ends[1]);
+  ::close(log_file);
+  ::close(ends[1]);
   beats_ = ends[0];
   errno = error;
   if (pid_ < 0) fail("no worker process");
@@ -77,7 +77,7 @@ Worker::Worker(std::vector<std::string> arguments, std::filesystem::path log) : 
 
 Worker::~Worker() {
   if (pid_ > 0) end_now();
-  close(beats_);
+  ::close(beats_);
 }
 
 WorkerEnd Worker::wait(std::chrono::seconds timeout, const std::function<bool()>& stop) {

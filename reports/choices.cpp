@@ -4,7 +4,7 @@
 
 #include "model/base/file.h"
 #include "reports/json_fields.h"
-#include "reports/repeated_fields.h"
+#include "reports/shared_fields.h"
 
 namespace stepscope {
 

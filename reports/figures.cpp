@@ -18,7 +18,6 @@ constexpr std::size_t most_curves = 8;
 constexpr std::size_t most_operations = 10;
 
 std::string flag(bool value) { return value ? "1" : "0"; }
-std::string whole(std::int64_t value) { return std::to_string(value); }
 std::string optional_raw(const std::optional<double>& value, double scale = 1) {
   return value ? raw(*value / scale) : "";
 }
@@ -117,14 +116,15 @@ std::optional<Figure> time_memory_figure(const Analysis& analysis) {
     most = std::max(most, peak_bytes(record));
     const double per = analysis.same_tokens() ? 1 : static_cast<double>(record.tokens_per_step);
     const bool frontier = contains(analysis.answer.frontier, &cell), reference = &cell == analysis.baseline();
-    figure.rows.push_back({record.id, analysis.names.label(record), precision_of(record), whole(peak_bytes(record)),
-                           raw(record.step_time_ns->median / per), optional_raw(record.step_time_ns->low, per),
-                           optional_raw(record.step_time_ns->high, per), flag(frontier), flag(reference),
-                           flag(&cell == analysis.best()), flag(named.contains(&cell)), record.numerics.arithmetic});
+    figure.rows.push_back({record.id, analysis.names.label(record), precision_of(record),
+                           std::to_string(peak_bytes(record)), raw(record.step_time_ns->median / per),
+                           optional_raw(record.step_time_ns->low, per), optional_raw(record.step_time_ns->high, per),
+                           flag(frontier), flag(reference), flag(&cell == analysis.best()), flag(named.contains(&cell)),
+                           record.numerics.arithmetic});
   }
   for (const Fit& fit : analysis.answer.fits) {  // vertical lines, where they fall among the points
     if (fit.bytes < least || fit.bytes > most) continue;
-    figure.rows.push_back({"", fit.size, "budget", whole(fit.bytes), "", "", "", "0", "0", "0", "1", ""});
+    figure.rows.push_back({"", fit.size, "budget", std::to_string(fit.bytes), "", "", "", "0", "0", "0", "1", ""});
   }
   return unless_too_small(std::move(figure), points);
 }
@@ -166,8 +166,8 @@ std::optional<Figure> memory_categories_figure(const Analysis& analysis) {
     ++cells;
     std::int64_t start = 0;
     for (const auto& [category, size] : bytes.by_category) {
-      figure.rows.push_back({cell->record.id, analysis.names.label(cell->record), category, whole(start), whole(size),
-                             whole(bytes.predicted_peak)});
+      figure.rows.push_back({cell->record.id, analysis.names.label(cell->record), category, std::to_string(start),
+                             std::to_string(size), std::to_string(bytes.predicted_peak)});
       start += size;
     }
   }
@@ -189,8 +189,8 @@ std::optional<Figure> memory_timeline_figure(const Analysis& analysis) {
     for (std::size_t i = 0; i < memory->live_bytes.size(); ++i) {
       const int operation = static_cast<int>(i);
       figure.rows.push_back({cell->record.id, analysis.names.label(cell->record), std::to_string(i),
-                             phase_at(*memory, operation), whole(memory->live_bytes[i]),
-                             whole(cell->record.bytes.state), flag(operation == memory->peak_operation)});
+                             phase_at(*memory, operation), std::to_string(memory->live_bytes[i]),
+                             std::to_string(cell->record.bytes.state), flag(operation == memory->peak_operation)});
     }
   }
   const std::size_t points = figure.rows.size();
@@ -318,8 +318,8 @@ std::optional<Figure> learning_figure(const Analysis& analysis) {
     const std::vector<double> means = smoothed(visit->losses);
     const auto add = [&](const char* kind, const LossPoint& point, const std::string& mean) {
       figure.rows.push_back({cell.record.id, analysis.names.label(cell.record), precision_of(cell.record), kind,
-                             whole(point.step), whole(point.tokens_seen), whole(point.elapsed_ns), raw(point.loss),
-                             mean});
+                             std::to_string(point.step), std::to_string(point.tokens_seen),
+                             std::to_string(point.elapsed_ns), raw(point.loss), mean});
     };
     for (std::size_t i = 0; i < visit->losses.size(); ++i) add("train", visit->losses[i], raw(means[i]));
     for (const LossPoint& point : visit->validation_losses) add("validation", point, "");

@@ -15,8 +15,6 @@ constexpr std::size_t fewest_members = 3;
 constexpr std::size_t most_panels = 3;
 constexpr std::size_t most_prices = 12;
 
-std::string whole(std::int64_t value) { return std::to_string(value); }
-
 const std::vector<std::string> frontier_columns = {"group", "kind", "value", "label",   "precision",     "peak_bytes",
                                                    "ratio", "low",  "high",  "step_ns", "no_better_than"};
 
@@ -25,8 +23,8 @@ void add_rows(Figure& figure, const Analysis& analysis, const ChoiceGroup& group
   const double everything_ns = keeping_everything_ns(group);
   const std::string precision = precision_of(analysis, group);
   const auto add = [&](const char* kind, const FrontierRow& row) {
-    figure.rows.push_back({group.title, kind, row.value, choice_label(row.value), precision, whole(row.peak_bytes),
-                           raw(row.step_ns / everything_ns), "", "", raw(row.step_ns),
+    figure.rows.push_back({group.title, kind, row.value, choice_label(row.value), precision,
+                           std::to_string(row.peak_bytes), raw(row.step_ns / everything_ns), "", "", raw(row.step_ns),
                            row.dominated_by.empty() ? "" : choice_label(row.dominated_by)});
   };
   std::int64_t least = 0;
@@ -42,7 +40,7 @@ void add_rows(Figure& figure, const Analysis& analysis, const ChoiceGroup& group
     if (!choice.ratio) continue;
     const bool self = choice.value == "none";  // what the others are divided by
     figure.rows.push_back({group.title, "measured", choice.value, choice_label(choice.value), precision,
-                           whole(peak_bytes(choice.cell->record)), raw(choice.ratio->middle),
+                           std::to_string(peak_bytes(choice.cell->record)), raw(choice.ratio->middle),
                            choice.ratio->low && !self ? raw(*choice.ratio->low) : "",
                            choice.ratio->high && !self ? raw(*choice.ratio->high) : "",
                            raw(choice.cell->record.step_time_ns->median), ""});
@@ -106,7 +104,7 @@ std::optional<Figure> prices_figure(const ChoiceGroup& group) {
   std::ranges::stable_sort(rows, {}, [](const PriceRow* row) { return ns_per_gib(*row); });
   for (const PriceRow* row : rows)
     figure.rows.push_back(
-        {row->target, whole(row->freed_bytes), raw(row->added_ns), raw(ns_per_gib(*row)), row->dominated_by});
+        {row->target, std::to_string(row->freed_bytes), raw(row->added_ns), raw(ns_per_gib(*row)), row->dominated_by});
   return rows.size() < fewest_members ? std::nullopt : std::optional<Figure>(std::move(figure));
 }
 

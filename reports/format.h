@@ -33,4 +33,6 @@ struct Unit {
 // 1 / ratio, with its ends exchanged: a ratio of times becomes one of speeds.
 [[nodiscard]] Interval inverse(const Interval& ratio);
 
+[[nodiscard]] inline double as_double(std::int64_t value) { return static_cast<double>(value); }  // to be formatted
+
 }  // namespace stepscope

@@ -4,7 +4,7 @@
 
 #include "model/base/file.h"
 #include "reports/json_fields.h"
-#include "reports/repeated_fields.h"
+#include "reports/shared_fields.h"
 
 namespace stepscope {
 
@@ -87,11 +87,6 @@ void fields(auto& field, Of<PredictedTime> auto& time) {
   field("card", time.card);
   field("source", time.source);
   field("measured_share", time.measured_share);
-}
-void fields(auto& field, Of<LossScaling> auto& scaling) {
-  field("scale", scaling.scale);
-  field("skipped_steps", scaling.skipped_steps);
-  field("steps", scaling.steps);
 }
 void fields(auto& field, Of<BudgetRecord> auto& budget) {
   field("limit_bytes", budget.limit_bytes);

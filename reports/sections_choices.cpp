@@ -13,8 +13,6 @@ namespace stepscope {
 
 namespace {
 
-double as_double(std::int64_t bytes) { return static_cast<double>(bytes); }
-
 TableCell size_cell(const Unit& unit, std::int64_t bytes) {
   return number_cell(in(unit, as_double(bytes)), as_double(bytes));
 }

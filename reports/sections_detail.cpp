@@ -16,10 +16,8 @@ namespace stepscope {
 
 namespace {
 
-double as_double(std::int64_t value) { return static_cast<double>(value); }
-
 // ---- memory
-const MemoryTimeline* timeline_of(const Cell& cell) {
+const MemoryTimeline* memory_at_peak_of(const Cell& cell) {
   for (const Visit& visit : cell.visits) {
     if (visit.memory && !visit.memory->live_at_peak.empty()) return &*visit.memory;
   }
@@ -322,7 +320,7 @@ ReportSection memory_section(const Analysis& analysis) {
   for (const Cell* cell : {analysis.best(), analysis.baseline()}) {
     if (cell == nullptr || std::find(listed.begin(), listed.end(), cell) != listed.end()) continue;
     listed.push_back(cell);
-    if (const MemoryTimeline* memory = timeline_of(*cell))
+    if (const MemoryTimeline* memory = memory_at_peak_of(*cell))
       section.blocks.push_back(block(live_set_table(analysis, *cell, *memory)));
   }
   if (Table table = prediction_table(analysis); !table.rows.empty()) section.blocks.push_back(block(std::move(table)));

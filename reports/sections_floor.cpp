@@ -18,8 +18,6 @@ constexpr double tolerance =
     0.05;  // a floor may pass the time of an operation by so much before a ceiling is called too low
 constexpr double least_step = 2;  // between bandwidth ceilings that are drawn, as a ratio
 
-double as_double(std::int64_t value) { return static_cast<double>(value); }
-
 std::string rate(double per_second, const char* unit) { return fmt::format("{:.1f} {}", per_second * 1e-9, unit); }
 
 std::string floor_sentence(const Analysis& analysis, const Cell& cell, const StepFloor& floor, const Card& ceilings) {

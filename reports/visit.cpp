@@ -2,6 +2,7 @@
 
 #include "model/base/file.h"
 #include "reports/json_fields.h"
+#include "reports/shared_fields.h"
 
 namespace stepscope {
 
@@ -90,11 +91,6 @@ void fields(auto& field, Of<Disturbance> auto& disturbance) {
   field("steal_fraction", disturbance.steal_fraction);
   field("disturbed", disturbance.disturbed);
   field("reason", disturbance.reason);
-}
-void fields(auto& field, Of<LossScaling> auto& scaling) {
-  field("scale", scaling.scale);
-  field("skipped_steps", scaling.skipped_steps);
-  field("steps", scaling.steps);
 }
 void fields(auto& field, Of<Visit> auto& visit) {
   field("cell", visit.cell);
