@@ -84,6 +84,11 @@ void Coordinator::finish() {
 void Coordinator::keep_times_of_run() {
   const std::optional<TimeModelFile> times = publish_predictions(request_.out);
   if (!times) return;
+  const auto quiet = [](const auto& numbered) {
+    return numbered.second.kind == VisitKind::timed && !numbered.second.disturbance.disturbed;
+  };
+  if (std::ranges::none_of(entries_, [&](const Entry& entry) { return std::ranges::any_of(entry.visits, quiet); }))
+    return note("times of operations are kept in the run alone: other work disturbed every visit");
   if (const std::string why = keep_times(request_.machine, *times); !why.empty())
     note("times of operations are kept in the run alone: " + why);
 }

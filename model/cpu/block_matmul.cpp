@@ -11,7 +11,7 @@ BlockMatmul::BlockMatmul(const TileSpec& spec, int slots) : spec_(spec) {
 }
 
 std::int64_t BlockMatmul::scratch_bytes(const TileSpec& spec) {
-  return spec.in == DType::fp64 ? 0 : TileMatmul::get(spec)->scratch_bytes();
+  return spec.in == DType::fp64 ? 0 : TileMatmul::scratch_bytes_of(spec);
 }
 
 void BlockMatmul::run(int slot, const void* a, const void* b, void* c, void* scratch) const {

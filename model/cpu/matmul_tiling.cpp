@@ -100,7 +100,7 @@ std::int64_t MatmulTiling::scratch_bytes() const {
   std::int64_t most = 0;
   for (int shape = 0; shape < 4; ++shape)
     for (const bool add : {false, spec_.may_add})
-      most = std::max(most, TileMatmul::get(tile_spec(any_of_shape(shape), add))->scratch_bytes());
+      most = std::max(most, TileMatmul::scratch_bytes_of(tile_spec(any_of_shape(shape), add)));
   return most;
 }
 

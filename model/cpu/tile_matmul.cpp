@@ -104,6 +104,15 @@ std::shared_ptr<TileMatmul> TileMatmul::get(const TileSpec& spec) {
   return tile;
 }
 
+std::int64_t TileMatmul::scratch_bytes_of(TileSpec spec) {
+  if (spec.in != DType::fp32) try {
+      return get(spec)->scratch_bytes();
+    } catch (const MachineError&) {
+      spec.in = spec.out = DType::fp32;
+    }
+  return get(spec)->scratch_bytes();
+}
+
 std::int64_t TileMatmul::scratch_bytes() const {
   return static_cast<std::int64_t>(primitive_->description.scratchpad_desc().get_size());
 }

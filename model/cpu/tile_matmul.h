@@ -29,6 +29,8 @@ struct TileSpec {
 
 class TileMatmul {
  public:
+  // What a plan needs to know. Of types that this processor's library does not multiply, planned for a card: those of fp32.
+  [[nodiscard]] static std::int64_t scratch_bytes_of(TileSpec spec);
   [[nodiscard]] static std::shared_ptr<TileMatmul> get(const TileSpec& spec);
   ~TileMatmul();
   TileMatmul(const TileMatmul&) = delete;

@@ -110,6 +110,8 @@ void BudgetFrontier::add_members(const StepPlanner& planner) {
 // Members in the order of time, each with fewer bytes than all before it. Named ones go first among equals.
 void BudgetFrontier::keep_the_best() {
   std::ranges::stable_sort(members_, {}, [](const FrontierMember& m) { return std::pair(m.step_ns, m.peak_bytes); });
+  const auto [least, most] = std::ranges::minmax_element(members_, {}, &FrontierMember::peak_bytes);
+  spread_bytes_ = most->peak_bytes - least->peak_bytes;
   std::vector<FrontierMember> best;
   for (FrontierMember& member : members_) {
     if (best.empty() || member.peak_bytes < best.back().peak_bytes) {
@@ -126,8 +128,11 @@ void BudgetFrontier::keep_the_best() {
 
 std::string BudgetFrontier::value_of(const FrontierMember& member) const {
   if (!member.name.empty()) return member.name;
-  const std::int64_t mib = 1 << 20;
-  return fmt::format("budget:{}MiB", (member.peak_bytes + machine_.context_bytes + mib - 1) / mib);
+  // Of a small step every MiB would be several members' name.
+  const bool small = spread_bytes_ < 256 << 20;
+  const std::int64_t unit = small ? 1 << 10 : 1 << 20;
+  return fmt::format("budget:{}{}", (member.peak_bytes + machine_.context_bytes + unit - 1) / unit,
+                     small ? "KiB" : "MiB");
 }
 
 std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {

@@ -49,6 +49,7 @@ class BudgetFrontier {
 
   StepRecipe recipe_;
   Machine machine_;
+  std::int64_t spread_bytes_ = 0;  // between the member of the most and that of the least
   std::map<std::int64_t, std::shared_ptr<const StepPlanner>> planners_;  // by logits_chunks
   std::vector<FrontierMember> members_, dominated_;
   mutable std::map<const FrontierMember*, std::int64_t> planned_peaks_;

@@ -30,6 +30,12 @@ std::int64_t sum_beside(const Json& fit) {
   return sum;
 }
 
+TEST(PlanOnACard, in_fp16_needs_no_library_that_multiplies_it) {
+  const testing::ProgramRun said = testing::run_program({"plan", "--preset", "tiny", "--card", "l4", "--set",
+                                                         "precision=fp16", "--set", "checkpointing=TransformerBlock"});
+  EXPECT_EQ(said.status, 0) << said.error;
+}
+
 TEST(PlanFits, the_margin_is_the_memory_less_all_that_counts) {
   const std::vector<std::vector<std::string>> calls{{"--preset", "seed", "--card", "h100-sxm"},
                                                     {"--preset", "seed", "--card", "l4"},
