@@ -127,7 +127,11 @@ Choices choices_of(std::span<const MatrixCell> cells, const Machine& machine, st
 
 void keep_choices(const std::filesystem::path& run, std::span<const MatrixCell> cells, const Machine& machine) {
   const std::filesystem::path file = run / "choices.json";
-  if (!std::filesystem::exists(file)) write_choices(file, choices_of(cells, machine));
+  try {
+    static_cast<void>(read_choices(file));
+  } catch (const UsageError&) {  // not there yet, or damaged: it follows from the cells
+    write_choices(file, choices_of(cells, machine));
+  }
 }
 
 }  // namespace stepscope

@@ -76,7 +76,8 @@ Machine this_cpu(int threads) {
           .threads = threads,
           .native_bf16 = multiplies_bf16(),
           .native_fp16 = multiplies_fp16(),
-          .memory_bytes = pages * page_bytes};
+          .memory_bytes = pages * page_bytes,
+          .copies_states = true};
 }
 
 }  // namespace stepscope

@@ -46,6 +46,7 @@ struct Machine {  // what a program is lowered to
   bool tf32 = false;  // multiplies fp32 rounded to 11 bits in tensor cores
   std::int64_t memory_bytes = 0;  // physical
   std::int64_t context_bytes = 0;  // taken of it before the first allocation
+  bool copies_states = false;  // they are held twice while used bytes are measured
   Card rates = balanced_rates();  // how fast it is known to be: what a byte budget weighs repeats by
   bool has_kernels = false;  // a card that this program drives: workspaces are those of its kernels
 };

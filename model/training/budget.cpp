@@ -69,7 +69,8 @@ BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSetting
   const std::int64_t rows = training.global_batch / std::max<std::int64_t>(1, recipe_.micro_steps) *
                             (training.sequence == 0 ? model.max_sequence : training.sequence);
   std::int64_t least = 0;
-  for (std::int64_t chunks = open ? 1 : recipe_.logits_chunks; chunks <= std::max<std::int64_t>(rows, 1); chunks *= 2) {
+  // More chunks than rows are refused by the first planner.
+  for (std::int64_t chunks = open ? 1 : recipe_.logits_chunks; members_.empty() || chunks <= rows; chunks *= 2) {
     StepRecipe one = recipe_;
     one.logits_chunks = chunks;
     one.keep = keepable;
@@ -151,9 +152,7 @@ std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {
   const std::int64_t states = state_bytes(whole.program).total();
   if (budget.of == MemoryBudget::Of::share)
     return states + static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
-  // The CPU machine holds states twice while used bytes are measured.
-  const bool twice = machine_.kind == Machine::Kind::cpu;
-  return machine_.memory_bytes - machine_.context_bytes - (twice ? states : 0);
+  return machine_.memory_bytes - machine_.context_bytes - (machine_.copies_states ? states : 0);
 }
 
 StepRecipe BudgetFrontier::recipe_of(const FrontierMember& member) const {

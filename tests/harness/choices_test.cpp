@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "harness/fit.h"
 #include "harness/matrix.h"
 #include "harness/planned.h"
@@ -40,6 +42,9 @@ TEST_F(ChoicesTest, groups_are_mixes_of_other_fields_and_named_rows_are_their_ce
   EXPECT_EQ(group.frontier.front().value, "none");
   for (const FrontierRow& row : group.dominated) EXPECT_NE(row.dominated_by, "");
   EXPECT_FALSE(group.prices.empty());
+  std::ofstream(folder / "choices.json") << "{\"schema\": ";
+  keep_choices(folder, cells, machine);  // a damaged one is made again
+  EXPECT_EQ(read_choices(folder / "choices.json").groups.size(), 3u);
   write_choices(folder / "choices.json", choices);
   const Choices back = read_choices(folder / "choices.json");
   EXPECT_EQ(back.groups.front().frontier.back().peak_bytes, group.frontier.back().peak_bytes);

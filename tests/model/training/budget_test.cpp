@@ -15,6 +15,7 @@ Machine some_machine() {
   machine.native_bf16 = true;
   machine.memory_bytes = 1ll << 36;
   machine.context_bytes = 100 << 20;
+  machine.copies_states = true;
   machine.rates = {.name = "some card", .fp32_flops = 2e13, .bf16_flops = 2e14, .bandwidth = 1e12};
   return machine;
 }
@@ -108,8 +109,15 @@ TEST(Budget, shares_and_the_whole_device_are_what_they_say) {
   const std::int64_t states = state_bytes(whole.program).total();
   EXPECT_EQ(frontier.limit_bytes({.of = MemoryBudget::Of::share, .share = 1}), states + whole.plan.arena_bytes);
   EXPECT_EQ(frontier.limit_bytes({.of = MemoryBudget::Of::share, .share = 0.5}), states + whole.plan.arena_bytes / 2);
-  EXPECT_EQ(frontier.limit_bytes({}), (1ll << 36) - (100 << 20) - states);  // a CPU's are held twice
+  EXPECT_EQ(frontier.limit_bytes({}), (1ll << 36) - (100 << 20) - states);  // held twice
   EXPECT_EQ(frontier.limit_bytes({.of = MemoryBudget::Of::bytes, .bytes = 1 << 30}), (1 << 30) - (100 << 20));
+}
+
+TEST(Budget, more_chunks_than_rows_are_refused) {
+  const StepRecipe recipe{.budget = MemoryBudget{}, .logits_chunks = 257};
+  EXPECT_THROW(static_cast<void>(build_step(resolved(preset_named("tiny").model), {.global_batch = 8, .sequence = 32},
+                                            recipe, some_machine())),
+               UsageError);
 }
 
 TEST(Budget, open_chunks_need_a_budget) {
