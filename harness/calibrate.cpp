@@ -297,9 +297,11 @@ KeptCalibration calibration_of_run(const fs::path& run, const Machine& machine) 
   const fs::path own = run / "calibration.json";
   std::error_code error;
   if (fs::exists(own, error)) return calibration_in(own, machine);
-  if (fs::exists(run / "environment.json", error))  // what byte budgets chose must not change under its cells
+  KeptCalibration kept = kept_calibration(machine);
+  if (kept.calibration &&
+      fs::exists(run / "environment.json", error))  // what budgets chose must not change under its cells
     return {std::nullopt, "this run began without a calibration of the machine"};
-  return kept_calibration(machine);
+  return kept;
 }
 
 KeptCalibration calibration_in(const fs::path& file, const Machine& machine) {
