@@ -1,6 +1,6 @@
 // Law: a step allocates nothing. Operator new is replaced here; what oneDNN allocates inside its own call is left out.
 // Sanitizers replace it themselves, so there is nothing here for them.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(STEPSCOPE_SANITIZED)
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -98,7 +98,7 @@ TEST(Threads, refuses_a_count_below_one) { EXPECT_THROW(Threads(0), UsageError);
 
 // In a process of its own: too little address space for the stacks of all.
 TEST(ThreadsThatDoNotStart, are_a_machine_error_and_the_others_end) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(STEPSCOPE_SANITIZED)
   GTEST_SKIP() << "sanitizers need all of the address space";
 #endif
   const pid_t child = ::fork();

@@ -12,7 +12,7 @@
 namespace stepscope::testing {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(STEPSCOPE_SANITIZED)
 constexpr double limit_seconds = 20;
 #else
 constexpr double limit_seconds = 1;
