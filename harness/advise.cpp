@@ -47,6 +47,19 @@ std::int64_t number(const Choice& choice) { return std::get<std::int64_t>(choice
 
 }  // namespace
 
+MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values) {
+  Assignments given = *base.given;
+  for (const auto& [name, value] : values) {
+    const Field& field = field_named(name, "");
+    assign(given, {&field, value, "advise", field.section + "." + field.name});
+  }
+  MatrixCell cell;
+  cell.configuration = resolve(given);
+  cell.id = cell_id(cell.configuration);
+  cell.given = std::make_shared<const Assignments>(std::move(given));
+  return cell;
+}
+
 TimeSource roofline_source(const Card& card, std::string in_words) {
   return {.step_ns = [card](const Program& program) { return step_time_ns(program, roofline_times(program, card)); },
           .ceilings = card,
@@ -153,18 +166,7 @@ std::vector<CheckpointingChoice> Adviser::keep_sets(TechniqueValues values, cons
   return choices;
 }
 
-MatrixCell Adviser::cell_of(const TechniqueValues& values) const {
-  Assignments given = *base_.given;
-  for (const auto& [name, value] : values) {
-    const Field& field = field_named(name, "");
-    assign(given, {&field, value, "advise", field.section + "." + field.name});
-  }
-  MatrixCell cell;
-  cell.configuration = resolve(given);
-  cell.id = cell_id(cell.configuration);
-  cell.given = std::make_shared<const Assignments>(std::move(given));
-  return cell;
-}
+MatrixCell Adviser::cell_of(const TechniqueValues& values) const { return cell_with(base_, values); }
 
 // Every precision, cut into micro-steps and chunks, that could fit at all, as fast as it is with everything kept.
 std::vector<Adviser::Node> Adviser::roots() {

@@ -37,6 +37,9 @@ using CheckpointingChoices = std::function<std::vector<CheckpointingChoice>(cons
 
 using TechniqueValues = std::map<std::string, Choice>;  // by name, all of them
 
+// The cell with these fields changed, techniques or others; throws as resolve does.
+[[nodiscard]] MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values);
+
 struct Mix {
   TechniqueValues values = {};
   double step_ns = 0;  // predicted

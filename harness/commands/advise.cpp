@@ -184,19 +184,6 @@ std::vector<MatrixCell> bases_of(const Matrix& matrix, const std::set<std::strin
   return bases;
 }
 
-MatrixCell with(const MatrixCell& base, const std::vector<std::pair<std::string, Choice>>& values) {
-  Assignments given = *base.given;
-  for (const auto& [name, value] : values) {
-    const Field& field = field_named(name, "");
-    assign(given, {&field, value, "advise", field.section + "." + field.name});
-  }
-  MatrixCell cell;
-  cell.configuration = resolve(given);
-  cell.id = cell_id(cell.configuration);
-  cell.given = std::make_shared<const Assignments>(std::move(given));
-  return cell;
-}
-
 std::vector<Change> changes_of(const MatrixCell& base, const AdviceRequest& request, bool nothing_fits) {
   std::vector<Change> changes;
   AdviceRequest one = request;
@@ -210,15 +197,15 @@ std::vector<Change> changes_of(const MatrixCell& base, const AdviceRequest& requ
   if (request.budget != "budget:auto") larger.budget = fmt::format("budget:{}B", larger.fit.memory.bytes);
   ask("4 GiB more", base, larger);
   const std::int64_t twice = 2 * base.configuration.training.sequence;
-  std::vector<std::pair<std::string, Choice>> longer{{"sequence", twice}};
-  if (twice > base.configuration.model.max_sequence) longer.emplace_back("max_sequence", twice);
+  std::map<std::string, Choice> longer{{"sequence", twice}};
+  if (twice > base.configuration.model.max_sequence) longer.emplace("max_sequence", twice);
   if (mask_file_of(base.configuration.model).empty())
-    ask(fmt::format("rows of {} tokens", twice), with(base, longer), one);
+    ask(fmt::format("rows of {} tokens", twice), cell_with(base, longer), one);
   if (nothing_fits && !request.pinned.contains("gradient_precision")) {
     AdviceRequest rounded = one;
     rounded.pinned.insert("gradient_precision");
     ask("gradient_precision = bf16, which rounds the sums of gradients",
-        with(base, {{"gradient_precision", std::string("bf16")}}), rounded);
+        cell_with(base, {{"gradient_precision", std::string("bf16")}}), rounded);
   }
   return changes;
 }

@@ -16,8 +16,7 @@ namespace {
 
 constexpr std::string_view values =
     "\"none\", \"every-K\" (K from 1), \"budget:SIZE\" (as budget:6GiB), \"budget:P%\", \"budget:auto\", a target or a "
-    "list of "
-    "targets (MLPBlock, AttentionBlock, TransformerBlock, a layer's path, an operation)";
+    "list of targets (MLPBlock, AttentionBlock, TransformerBlock, a layer's path, an operation)";
 constexpr std::string_view block_class = "TransformerBlock";
 
 // For each operation the number of the region it lies in; -1: in none.

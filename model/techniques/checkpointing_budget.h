@@ -1,9 +1,9 @@
 // The activations to keep under a byte budget: every trade of bytes against repeats that a chain has, and a choice among them.
 //     const std::vector<FrontierPoint> points = checkpointing_frontier(forward, step, times);
 //     points.front() keeps everything; each further one needs fewer bytes and repeats more.
-// Exact on chains: segments of up to two blocks in every combination, joined so that no sum of bytes above a limit is met with less
-// repeating. Source: dynamic programming over kept cuts, as Feng and Huang 2021, arXiv:1808.00079, here with segments that choose
-// inside; the limit is lowered from point to point.
+// Segments of up to two blocks in every combination, joined in one pass that serves every limit: exact on chains of two blocks; on deep
+// ones ways whose bytes nearly agree are thinned. Source: dynamic programming over kept cuts, as Feng and Huang 2021, arXiv:1808.00079,
+// here with segments that choose inside.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -22,7 +21,7 @@ std::string description(const Program& forward, int first, int past) {
   std::string text;
   for (int i = first; i < past; ++i) {
     const Operation& op = forward.operations[static_cast<std::size_t>(i)];
-    Attributes attributes = op.attributes;
+    const Attributes& attributes = op.attributes;
     text += fmt::format("{} {} {} {} {} {} {} {}(", op.kind->name, name_of(attributes.output), attributes.rate > 0,
                         attributes.heads, attributes.head_dim,
                         attributes.mask.causal + 2 * attributes.mask.padding + 4 * attributes.mask.custom,
@@ -80,7 +79,6 @@ CheckpointingChain::CheckpointingChain(const Program& forward, const KeepSetCost
 
 void CheckpointingChain::find_elements(const Program& forward, const KeepSet& keepable) {
   std::vector<int> last_read(forward.values.size(), -1);
-  std::vector<char> in_micro(forward.values.size(), 0);
   for (std::size_t i = 0; i < forward.operations.size(); ++i)
     for (const Operand& in : forward.operations[i].ins)
       if (in.is_value()) last_read[static_cast<std::size_t>(in.index)] = static_cast<int>(i);

@@ -42,7 +42,7 @@ std::vector<FrontierPoint> kept_frontier(const Program& forward, const Program& 
   return found->second;
 }
 
-// What `checkpointing` has names for: every class of layers, all but one class together, every K blocks.
+// What `checkpointing` has names for: each class of blocks, both halves of a block together, every 2, 4, 8 ... blocks.
 std::map<std::string, KeepSet> named_keep_sets(const Program& forward) {
   std::map<std::string, KeepSet> named{{"none", keepable(forward)}};
   std::set<std::string> classes;

@@ -33,6 +33,10 @@ class BudgetFrontier {
   BudgetFrontier(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
                  const Machine& machine, const Shape& custom_mask_shape = {});
 
+  BudgetFrontier(const BudgetFrontier&) = delete;  // planned peaks are remembered by a member's address
+  BudgetFrontier(BudgetFrontier&&) = default;
+  BudgetFrontier& operator=(const BudgetFrontier&) = delete;
+
   [[nodiscard]] const std::vector<FrontierMember>& members() const { return members_; }  // by time, the fastest first
   [[nodiscard]] const std::vector<FrontierMember>& dominated() const { return dominated_; }  // named ones
   [[nodiscard]] std::string value_of(

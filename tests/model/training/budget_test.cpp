@@ -57,8 +57,14 @@ TEST_P(BudgetOf, a_thousand_budgets_are_kept_and_more_bytes_are_never_slower) {
   std::map<std::int64_t, std::pair<std::int64_t, double>> chosen;  // by budget
   for (int i = 0; i < 1000; ++i) {
     const std::int64_t bytes = std::uniform_int_distribution<std::int64_t>(least, most + (most - least) / 8)(random);
-    const auto fits = [&](const FrontierMember& m) { return frontier.planned_peak(m) <= bytes; };
-    const auto member = std::ranges::find_if(members, fits);
+    const BudgetChoice choice =
+        frontier.choose({.of = MemoryBudget::Of::bytes, .bytes = bytes + machine.context_bytes});
+    ASSERT_EQ(choice.limit_bytes, bytes);
+    const KeepSet keep = choice.recipe.keep({});
+    const auto was_chosen = [&](const FrontierMember& m) {
+      return m.logits_chunks == choice.logits_chunks && m.keep == keep;
+    };
+    const auto member = std::ranges::find_if(members, was_chosen);
     ASSERT_NE(member, members.end());
     chosen[bytes] = {frontier.planned_peak(*member), member->step_ns};
   }
