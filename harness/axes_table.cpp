@@ -271,6 +271,8 @@ Field technique_field(const Technique& technique) {
     return found == c.techniques.end() ? off : found->second;
   };
   field.set = [name](Configuration& c, const Choice& choice) { c.techniques[name] = choice; };
+  if (technique.unseen_when_off)
+    field.applies = [get = field.get, off = technique.off](const Configuration& c) { return get(c) != off; };
   return field;
 }
 

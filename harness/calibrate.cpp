@@ -307,6 +307,7 @@ KeptCalibration calibration_of_run(const fs::path& run, const Machine& machine) 
 KeptCalibration calibration_in(const fs::path& file, const Machine& machine) {
   constexpr const char* make = "`stepscope devices --calibrate` makes one in a few seconds";
   std::error_code error;
+  if (machine.kind == Machine::Kind::cuda) return {std::nullopt, "this version does not calibrate cards"};
   if (file.empty() || !fs::exists(file, error))
     return {std::nullopt, fmt::format("this machine is not calibrated with {} threads; {}", machine.threads, make)};
   try {

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "harness/choices.h"
+#include "harness/device.h"
 #include "harness/environment.h"
 #include "harness/interrupt.h"
 #include "harness/kept_times.h"
@@ -135,9 +136,11 @@ void Coordinator::plan_cells() {
     const std::string repeat = entry.cell.added  // the matrix does not have it
                                    ? fmt::format("stepscope step {}", (folder(entry) / "cell.toml").string())
                                    : fmt::format("stepscope step {}{}", request_.arguments, which);
+    const std::string device =
+        request_.machine.has_kernels ? " --device " + name_of_device(request_.machine) : std::string();
     PlannedCell planned = plan_cell(
         entry.cell, request_.machine,
-        {.repeat = repeat, .ceilings = ceilings ? &*ceilings : nullptr, .no_ceilings = request_.calibration.note});
+        {.repeat = repeat + device, .ceilings = ceilings ? &*ceilings : nullptr, .no_ceilings = request_.calibration.note});
     entry.planned = std::move(planned.record);
     entry.planned.position = entry.position;
     if (!runs(entry)) continue;
@@ -281,7 +284,7 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
   const std::int64_t started = now();
   Worker worker({"worker", fs::absolute(cell_file).string(), fs::absolute(file).string(), "--kind",
                  std::string(name_of(due.kind)), "--round", std::to_string(due.round), "--threads",
-                 std::to_string(request_.machine.threads)},
+                 std::to_string(request_.machine.threads), "--device", name_of_device(request_.machine)},
                 folder(*due.entry) / "log.txt");
   const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
   const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);

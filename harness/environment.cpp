@@ -80,10 +80,12 @@ std::string program_hash() { return hexadecimal(hash_of(read_file("/proc/self/ex
 nlohmann::ordered_json environment_of(const Machine& machine, const std::string& command) {
   utsname kernel{};
   uname(&kernel);
+  const bool on_card = machine.kind == Machine::Kind::cuda;
   return {{"schema", environment_schema},
           {"command", command},
           {"time", utc_now()},
-          {"processor", machine.name},
+          {"device", on_card ? machine.name : "cpu"},
+          {"processor", on_card ? this_cpu(1).name : machine.name},
           {"processors", cpu_cores()},
           {"threads", machine.threads},
           {"memory_bytes", machine.memory_bytes},
@@ -111,6 +113,7 @@ void require_same_run(const nlohmann::ordered_json& there, const nlohmann::order
   const std::pair<const char*, std::string> same[] = {{"program_hash", "another build of the program"},
                                                       {"matrix_hash", "another matrix"},
                                                       {"data_hash", "another text, vocabulary or mask, by its bytes"},
+                                                      {"device", differing("device")},
                                                       {"processor", differing("processor")},
                                                       {"threads", differing("threads")}};
   for (const auto& [key, what] : same)

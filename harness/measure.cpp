@@ -156,7 +156,8 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
     const ControlBlock& control = session.executor().control();
     visit.loss_scaling = {.scale = control.loss_scale, .skipped_steps = control.skips, .steps = control.step};
   }
-  visit.device_reports_bytes = largest_resident_bytes();
+  visit.device_reports_bytes = session.executor().device_reports_bytes();
+  if (!visit.device_reports_bytes) visit.device_reports_bytes = largest_resident_bytes();
 }
 
 void fail(Visit& visit, Outcome outcome, std::string reason) {

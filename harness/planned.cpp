@@ -236,6 +236,7 @@ nlohmann::ordered_json axes_of(const Configuration& configuration) {
   nlohmann::ordered_json axes;
   for (const Technique& technique : techniques()) {  // first: what a reader looks for
     const Field& field = field_named(technique.name, "");
+    if (!applies(field, configuration)) continue;
     axes[field.name] = json_of(field.get(configuration));
   }
   for (const Field& field : fields()) {

@@ -10,6 +10,7 @@
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
+#include "model/execution/make_executor.h"
 #include "model/training/hf_weights.h"
 #include "model/training/tokenizer.h"
 
@@ -80,7 +81,7 @@ Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOp
   source_ = options.batch != nullptr ? std::make_unique<GivenBatch>(*options.batch, c.model.vocabulary)
                                      : data_source_of(cell);
   step_ = build_cell_step(cell, machine);
-  executor_ = std::make_unique<CpuExecutor>(step_.program, step_.plan, machine);
+  executor_ = make_executor(step_.program, step_.plan, machine, recipe_of(c).eager);
   executor_->initialise(c.training.seed);
   if (!c.hf.empty() && !options.weights_follow) load_hf_weights(step_.program, *executor_, c.hf, c.model);
   load_mask(options);

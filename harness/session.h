@@ -1,12 +1,12 @@
 // A cell loaded on this machine, ready to step: program, plan, executor, data, schedule. What `step`, `train` and a visit share.
-//     Session session(cell, this_cpu(2), {.schedule_steps = 100});
+//     Session session(cell, machine_on(device, threads), {.schedule_steps = 100});
 //     const StepResult result = session.trainer().step();
 #pragma once
 
 #include <memory>
 
 #include "harness/cell.h"
-#include "model/execution/cpu_executor.h"
+#include "model/execution/executor.h"
 #include "model/training/batch_file.h"
 #include "model/training/step_program.h"
 #include "model/training/trainer.h"
@@ -47,7 +47,7 @@ class Session {
   const MatrixCell& cell_;
   Step step_;
   std::unique_ptr<DataSource> source_;
-  std::unique_ptr<CpuExecutor> executor_;
+  std::unique_ptr<Executor> executor_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Ranges> ranges_;
   std::unique_ptr<ObserverPair> with_ranges_;

@@ -18,6 +18,7 @@ class CpuSpans final : public Observer {
   void step_begins() override;
   void operation_begins(int operation, int micro_step) override;
   void operation_ends(int operation, int micro_step) override;
+  [[nodiscard]] bool takes_times() const override { return true; }
   void step_ends() override;
   [[nodiscard]] const Trace& trace() const { return trace_; }
 

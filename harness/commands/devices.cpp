@@ -1,6 +1,7 @@
 // stepscope devices: what is here to train on, what it can do at most, and which cards are known by name.
 #include <fmt/format.h>
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,8 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/disturbance.h"
+#include "model/base/error.h"
+#include "model/cuda/machine.h"
 #include "profiles/cards.h"
 #include "profiles/ranges.h"
 #include "reports/format.h"
@@ -64,6 +67,33 @@ void print_rates(const Calibration& calibration) {
                gflops(b.bytes_per_second.best), gflops(b.bytes_per_second.median), percent(b.bytes_per_second));
 }
 
+// Every card that a program could run on, and why there is none.
+std::string for_each_card(const std::function<void(const Machine&)>& each) {
+  for (int card = 0;; ++card) {
+    try {
+      each(this_card(card));
+    } catch (const Unsupported& error) {
+      return card == 0 ? error.what() : "";
+    }
+  }
+}
+
+void print_cards_here() {
+  const std::string why_none = for_each_card([](const Machine& card) {
+    fmt::print("gpu   cuda:{}: {}, {}, {} of it taken before a step begins\n", card.card, card.name,
+               format_bytes(static_cast<double>(card.memory_bytes)),
+               format_bytes(static_cast<double>(card.context_bytes)));
+  });
+  if (!why_none.empty()) fmt::print("gpu   none: {}\n", why_none);
+}
+
+void print_card_json(const Machine& card) {
+  const nlohmann::ordered_json line{{"schema", "stepscope.device/1"},   {"kind", "cuda"},
+                                    {"name", card.name},                {"number", card.card},
+                                    {"memory_bytes", card.memory_bytes}, {"context_bytes", card.context_bytes}};
+  fmt::print("{}\n", line.dump());
+}
+
 void print_machine(const Machine& machine, const KeptCalibration& kept) {
   fmt::print("cpu   {}\n", machine.name);
   fmt::print("      {} threads, {} of memory", machine.threads,
@@ -88,7 +118,7 @@ void print_machine(const Machine& machine, const KeptCalibration& kept) {
   } else {
     fmt::print("      {}\n", kept.note);
   }
-  fmt::print("gpu   none in this build\n");
+  print_cards_here();
   fmt::print("nvtx  {}\n", Ranges::built()
                                ? "ranges of every step for Nsight Systems: nsys profile -t nvtx stepscope ..."
                                : "none: built without NVTX, its headers were not found");
@@ -120,10 +150,9 @@ void devices(const DevicesCommand& command) {
     if (!command.json) print_rates(calibration);
   }
   const KeptCalibration kept = kept_calibration(machine);
-  if (command.json)
-    fmt::print("{}\n", json_of(machine, kept).dump());
-  else
-    print_machine(machine, kept);
+  if (!command.json) return print_machine(machine, kept);
+  fmt::print("{}\n", json_of(machine, kept).dump());
+  (void)for_each_card(print_card_json);
 }
 
 }  // namespace

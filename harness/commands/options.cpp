@@ -7,11 +7,10 @@
 #include <cmath>
 #include <set>
 
-#include "harness/calibrate.h"
+#include "harness/device.h"
 #include "harness/printable.h"
 #include "model/base/error.h"
 #include "model/base/size.h"
-#include "model/cpu/machine.h"
 #include "model/execution/region.h"
 #include "model/training/hf_config.h"
 #include "model/training/hf_export.h"
@@ -70,9 +69,12 @@ void add_configuration_options(CLI::App& command, ConfigurationOptions& options)
 
 void add_json_option(CLI::App& command, bool& json) { command.add_flag("--json", json, "one JSON object a line"); }
 
-Machine machine_of(int threads) {
-  const Machine machine = this_cpu(threads > 0 ? threads : cpu_cores());
-  return with_rates(machine, kept_calibration(machine));
+Machine machine_of(int threads) { return machine_on("cpu", threads); }
+
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "what it runs on: cpu, cuda, or cuda:N for card N")
+      ->type_name("DEVICE")
+      ->capture_default_str();
 }
 
 void add_threads_option(CLI::App& command, int& threads) {

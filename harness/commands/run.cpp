@@ -9,6 +9,7 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/coordinator.h"
+#include "harness/device.h"
 #include "harness/interrupt.h"
 #include "model/base/error.h"
 #include "reports/report.h"
@@ -19,7 +20,7 @@ namespace {
 
 struct RunCommand {
   ConfigurationOptions configuration;
-  std::string out, only;
+  std::string out, only, device = "cpu";
   double time_limit_seconds = 0;
   bool fast = false;
   int threads = 0;
@@ -32,6 +33,7 @@ std::string command_line(const RunCommand& command) {
   if (!command.only.empty()) line += " --only " + command.only;
   if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
   if (command.fast) line += " --fast";
+  if (command.device != "cpu") line += " --device " + command.device;
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
 }
@@ -48,7 +50,7 @@ void run(const RunCommand& command) {
   Matrix matrix = command.configuration.read();
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
-  const Machine this_machine = machine_of(command.threads);
+  const Machine this_machine = machine_seen_by_child(command.device, command.threads);
   const KeptCalibration calibration = calibration_of_run(command.out, this_machine);
   const Machine machine = with_rates(this_machine, calibration);
   Coordinator coordinator({.matrix = std::move(matrix),
@@ -88,6 +90,7 @@ void add_run(CLI::App& app) {
       ->type_name("S")
       ->check(above_zero("seconds"));
   sub.add_flag("--fast", command->fast, "one round: drift is then not controlled");
+  add_device_option(sub, command->device);
   add_threads_option(sub, command->threads);
   sub.callback([command] { run(*command); });
 }

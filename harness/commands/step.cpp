@@ -10,6 +10,7 @@
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/device.h"
 #include "harness/planned.h"
 #include "harness/session.h"
 #include "model/base/error.h"
@@ -28,7 +29,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save, trace, export_to, memory_cap;
+  std::string cell, batch, weights, save, trace, export_to, memory_cap, device = "cpu";
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -115,9 +116,14 @@ nlohmann::ordered_json time_json(const std::vector<double>& ns) {
   return {{"median", median_of(ns)}, {"low", *low}, {"high", *high}};
 }
 
-void print_result(const StepCommand& command, const Session& session, const Measured& m) {
+nlohmann::ordered_json device_json(const Machine& machine) {
+  return {{"kind", machine.kind == Machine::Kind::cpu ? "cpu" : "cuda"}, {"name", machine.name}};
+}
+
+void print_result(const StepCommand& command, const Machine& machine, const Session& session, const Measured& m) {
   if (command.json) {
     nlohmann::ordered_json line{{"schema", "stepscope.step/1"}, {"id", cell_id(session.configuration())}};
+    line["device"] = device_json(machine);
     line["steps"] = command.steps;
     line["loss"] = std::isfinite(m.loss) ? nlohmann::ordered_json(m.loss) : nlohmann::ordered_json(nullptr);
     line["gradient_norm"] = m.gradient_norm;
@@ -189,7 +195,7 @@ void step(const StepCommand& command) {
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
-  const Machine machine = machine_of(command.threads);
+  const Machine machine = machine_on(command.device, command.threads);
   if (command.weights.empty()) check_weights(cell.configuration);
   require_fit(cell, machine);
   cap_memory_to(command.memory_cap);
@@ -201,7 +207,7 @@ void step(const StepCommand& command) {
   const Measured measured = measure(command, machine, session);
   if (!export_folder.empty())
     export_hf(session.program(), session.executor(), session.configuration().model, export_folder);
-  print_result(command, session, measured);
+  print_result(command, machine, session, measured);
 }
 
 }  // namespace
@@ -226,6 +232,7 @@ void add_step(CLI::App& app) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   add_memory_cap_option(sub, command->memory_cap);
+  add_device_option(sub, command->device);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { step(*command); });

@@ -7,6 +7,7 @@
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/device.h"
 #include "harness/interrupt.h"
 #include "harness/training_run.h"
 #include "model/base/error.h"
@@ -17,7 +18,7 @@ namespace {
 
 struct TrainCommand {
   ConfigurationOptions configuration;
-  std::string cell, out, prompt, export_to;
+  std::string cell, out, prompt, export_to, device = "cpu";
   std::int64_t steps = 0, save_every = 0, validate_every = 0;
   SamplingSettings sampling;
   int threads = 0;
@@ -45,7 +46,7 @@ void run_train(const TrainCommand& command) {
   if (steps < 1) throw UsageError("--steps: how many steps to train is not given; a whole number from 1");
   watch_interrupts();
   const TrainingRequest request{.cell = &cell,
-                                .machine = machine_of(command.threads),
+                                .machine = machine_on(command.device, command.threads),
                                 .out = command.out,
                                 .steps = steps,
                                 .save_every = command.save_every,
@@ -110,6 +111,7 @@ void add_train(CLI::App& app) {
       ->check(above_zero("steps"));
   add_export_option(sub, command->export_to);
   add_sampling_options(sub, *command);
+  add_device_option(sub, command->device);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { run_train(*command); });

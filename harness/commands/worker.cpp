@@ -5,6 +5,7 @@
 #include "harness/calibrate.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/device.h"
 #include "harness/measure.h"
 #include "model/base/error.h"
 
@@ -13,7 +14,7 @@ namespace stepscope {
 namespace {
 
 struct WorkerCommand {
-  std::string cell_file, visit_file, kind, memory_cap;
+  std::string cell_file, visit_file, kind, memory_cap, device = "cpu";
   int round = 1, threads = 0, heartbeat = -1;
 };
 
@@ -25,7 +26,7 @@ void work(const WorkerCommand& command) {
   const Matrix matrix = read_matrix(command.cell_file, {});
   const std::filesystem::path folder = std::filesystem::path(command.visit_file).parent_path();
   // The run's, as its plan was made by it, never a newer one of the cache.
-  Machine machine = machine_of(command.threads);
+  Machine machine = machine_on(command.device, command.threads);
   machine.rates = balanced_rates();
   machine = with_rates(machine, calibration_in(folder.parent_path().parent_path() / "calibration.json", machine));
   const VisitRequest request{
@@ -44,6 +45,7 @@ void add_worker(CLI::App& app) {
   sub.add_option("--round", command->round);
   sub.add_option("--heartbeat", command->heartbeat);
   add_memory_cap_option(sub, command->memory_cap);
+  add_device_option(sub, command->device);
   add_threads_option(sub, command->threads);
   sub.callback([command] { work(*command); });
 }

@@ -16,6 +16,11 @@ struct MachineError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// There is no room for states or arena, in memory of the host's or a card's: the outcome of a cell that was too large.
+struct OutOfMemory : MachineError {
+  using MachineError::MachineError;
+};
+
 // What was computed does not hold: training diverged. Exit status 1.
 struct FailedCheck : std::runtime_error {
   using std::runtime_error::runtime_error;

@@ -2,10 +2,11 @@
 # (STEPSCOPE_CUDA), and by the C++ compiler for tests, where every thread of a kernel is a fiber (tests/support/host_simt).
 find_path(CUDA_INCLUDE_DIR cuda_runtime.h HINTS $ENV{CUDA_HOME}/include PATHS /usr/local/cuda/include /opt/cuda/include)
 find_library(CUBLASLT_LIBRARY cublasLt HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
+find_library(CUDART_STATIC_LIBRARY cudart_static HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_program(NVCC nvcc HINTS $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
 
-# Off until commands can choose a card: nobody then waits for code that nothing runs.
-option(STEPSCOPE_CUDA "Compile the CUDA machine with nvcc: target stepscope_cuda" OFF)
+# On by scripts/lib/build.sh where a card's driver is: nobody else waits for code that nothing runs.
+option(STEPSCOPE_CUDA "Compile the CUDA machine with nvcc into the program" OFF)
 set(STEPSCOPE_CUDA_ARCHITECTURES sm_90 CACHE STRING "What nvcc compiles for: sm_80, sm_90, and compute_90 for PTX")
 
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS model/*.cu)
@@ -39,6 +40,22 @@ function(add_cuda_machine)
       -c ${unity} -o stepscope_cuda.o
     DEPENDS ${unity} DEPFILE ${CMAKE_BINARY_DIR}/stepscope_cuda.d VERBATIM)
   add_custom_target(stepscope_cuda ALL DEPENDS stepscope_cuda.o)
+endfunction()
+
+# CUDA's runtime is linked in and cuBLASLt loaded when a card is asked for (model/cuda/cublaslt_loader.cu), so that the program starts where
+# there is neither driver nor library. The run path is for the loading.
+function(link_cuda_machine target)
+  if(NOT CUDART_STATIC_LIBRARY)
+    message(FATAL_ERROR "STEPSCOPE_CUDA needs libcudart_static.a: CUDA_HOME says where")
+  endif()
+  add_dependencies(${target} stepscope_cuda)
+  set_source_files_properties(${CMAKE_BINARY_DIR}/stepscope_cuda.o PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/stepscope_cuda.o)
+  target_link_libraries(${target} PRIVATE ${CUDART_STATIC_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} rt)
+  if(CUBLASLT_LIBRARY)
+    get_filename_component(folder ${CUBLASLT_LIBRARY} DIRECTORY)
+    set_target_properties(${target} PROPERTIES BUILD_RPATH ${folder} INSTALL_RPATH ${folder})
+  endif()
 endfunction()
 
 # Adds the CUDA machine and its tests to a test program, on fibers.

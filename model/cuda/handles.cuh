@@ -1,5 +1,5 @@
 // What CUDA hands out, held by objects that give it back. All are movable; none allocates after it was made.
-//     const Stream stream;                       const DeviceMemory arena(bytes);              // MachineError where it cannot be had
+//     const Stream stream;                       const DeviceMemory arena(bytes);              // OutOfMemory where it cannot be had
 //     mark.record(other.get());   stream.wait_for(mark);   stream.synchronise();
 #pragma once
 
@@ -68,12 +68,31 @@ class Stream {
   CudaHandle<cudaStream_t, cudaStreamDestroy> handle_;
 };
 
-class DeviceMemory {
+struct CardBytes {
+  std::size_t free = 0, total = 0;
+};
+[[nodiscard]] inline CardBytes card_bytes() {
+  CardBytes now;
+  STEPSCOPE_CUDA(cudaMemGetInfo(&now.free, &now.total));
+  return now;
+}
+[[nodiscard]] inline OutOfMemory no_room_on_card(std::size_t asked) {
+  const CardBytes now = card_bytes();
+  return OutOfMemory("the card has no room for " + std::to_string(asked) + " bytes: " + std::to_string(now.free) + " of " +
+                     std::to_string(now.total) + " are free");
+}
+
+class DeviceMemory {  // the card's own, never managed: what does not fit is refused, not paged
  public:
   DeviceMemory() = default;
   explicit DeviceMemory(std::size_t bytes) : bytes_(bytes) {
     void* at = nullptr;
-    STEPSCOPE_CUDA(cudaMalloc(&at, bytes));
+    const cudaError_t error = cudaMalloc(&at, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();  // is no error of later calls
+      throw no_room_on_card(bytes);
+    }
+    check_cuda(error, {"cudaMalloc", __FILE__, __LINE__});
     handle_ = CudaHandle<void*, cudaFree>(at);
   }
   [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(handle_.get()); }

@@ -75,6 +75,25 @@ struct CpuExecutor::Parts {
 
 namespace {
 
+class HostMemory final : public StepMemory {
+ public:
+  HostMemory(std::byte* arena, const StateStore& states) : arena_(arena), states_(states) {}
+  [[nodiscard]] std::byte* arena() const override { return arena_; }
+  [[nodiscard]] std::byte* state(StateId id) const override { return states_.at(id); }
+  [[nodiscard]] std::int64_t states_bytes() const override { return states_.allocated_bytes(); }
+  void fill(std::byte* begin, std::int64_t bytes, std::byte pattern) override {
+    std::memset(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes));
+  }
+  [[nodiscard]] std::int64_t touched(const std::byte* begin, std::int64_t bytes, std::byte pattern) const override {
+    while (bytes > 0 && begin[bytes - 1] == pattern) --bytes;
+    return bytes;
+  }
+
+ private:
+  std::byte* arena_;
+  const StateStore& states_;
+};
+
 // Tells an observer of a step, and of its end also when an exception leaves it.
 class SeenStep {
  public:
@@ -152,7 +171,8 @@ Executor::UsedBytes CpuExecutor::measure_used_bytes(double learning_rate) {
   const auto restore = [&] {
     for (std::size_t r = 0; r < saved.size(); ++r) std::ranges::copy(saved[r], parts_->states.regions()[r].base());
   };
-  TouchedBytes touched(parts_->program, parts_->plan, parts_->arena.base(), parts_->states);
+  HostMemory memory(parts_->arena.base(), parts_->states);
+  TouchedBytes touched(parts_->program, parts_->plan, memory);
   for (const std::byte pattern : poison_patterns) {
     restore();
     parts_->control().learning_rate = learning_rate;
@@ -162,7 +182,7 @@ Executor::UsedBytes CpuExecutor::measure_used_bytes(double learning_rate) {
       parts_->runs[i]();
       touched.after(static_cast<int>(i), pattern);
     });
-    touched.end_step(pattern);
+    touched.end_step(pattern, parts_->control().loss_sum);
   }
   restore();
   return touched.conclude();

@@ -5,10 +5,12 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/base/error.h"
-#include "model/cuda/handles.cuh"
+#include "model/execution/cuda_memory.cuh"
+#include "model/execution/cuda_step_memory.cuh"
 #include "model/execution/state_store.h"
 #include "model/operations/list_cuda.cuh"
 
@@ -17,43 +19,28 @@ namespace stepscope {
 // The host knows only whether a micro-step is the first; the rest reads which one it is here.
 static __global__ void next_micro_step_kernel(ControlBlock* control) { ++control->micro_step; }
 
-constexpr std::array state_kinds{StateKind::parameter, StateKind::copy,  StateKind::gradient,
-                                 StateKind::moment,    StateKind::batch, StateKind::control};
-
-// Where the states of a program lie on a card: one allocation a kind, each state at a multiple of 256 bytes.
-class CudaStates {
- public:
-  explicit CudaStates(const Program& program) : addresses_(program.states.size()) {
-    for (const StateKind kind : state_kinds) {
-      std::vector<std::int64_t> offsets;
-      std::int64_t size = 0;
-      const std::vector<StateId> ids = program.states_of(kind);
-      for (const StateId id : ids) {
-        offsets.push_back(size);
-        size += round_up(program.state(id).type.size_bytes(), arena_alignment_bytes);
-      }
-      if (size == 0) continue;
-      memory_.emplace_back(static_cast<std::size_t>(size));
-      for (std::size_t i = 0; i < ids.size(); ++i)
-        addresses_[static_cast<std::size_t>(ids[i].index)] = memory_.back().data() + offsets[i];
-    }
-  }
-  [[nodiscard]] std::byte* at(StateId id) const { return addresses_[static_cast<std::size_t>(id.index)]; }
-
- private:
-  std::vector<DeviceMemory> memory_;
-  std::vector<std::byte*> addresses_;  // by state
-};
-
 namespace {
 
-void require_room(const Program& program, const MemoryPlan& plan) {
-  std::size_t free_bytes = 0, total_bytes = 0;
-  STEPSCOPE_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes));
-  const std::int64_t needed = state_bytes(program).total() + plan.arena_bytes;
-  if (needed > static_cast<std::int64_t>(free_bytes))
-    throw MachineError("the card has " + std::to_string(free_bytes) + " bytes free, the step needs " +
-                       std::to_string(needed));
+int chosen(int card) {
+  STEPSCOPE_CUDA(cudaSetDevice(card));
+  return card;
+}
+
+std::int64_t needed_bytes(const Program& program, const MemoryPlan& plan) {
+  return state_bytes(program).total() + plan.arena_bytes;
+}
+
+// Before anything is allocated, so that what is asked for is the whole of it.
+void require_room(std::int64_t needed) {
+  if (needed > static_cast<std::int64_t>(card_bytes().free)) throw no_room_on_card(static_cast<std::size_t>(needed));
+}
+
+bool reads_batch(const Program& program, Section section) {
+  return std::any_of(program.operations.begin(), program.operations.end(), [&](const Operation& op) {
+    return op.section == section && std::any_of(op.ins.begin(), op.ins.end(), [&](const Operand& in) {
+             return in.is_state() && program.state(in.state()).kind == StateKind::batch;
+           });
+  });
 }
 
 void require_size(const std::string& name, std::size_t given, std::int64_t size) {
@@ -66,6 +53,8 @@ void require_size(const std::string& name, std::size_t given, std::int64_t size)
 struct CudaExecutor::Parts {
   const Program& program;
   const MemoryPlan& plan;
+  const int card;
+  const HeldBytes held;
   Stream stream;
   MatmulLibrary matmuls;
   CudaStates states;
@@ -81,18 +70,22 @@ struct CudaExecutor::Parts {
   bool results_on_card = false;  // newer than the block's
   bool results_on_host = true;  // may be newer than the card's
 
+  BatchCopies batches{stream};
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
 
-  Parts(const Program& p, const MemoryPlan& memory_plan)
+  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card)
       : program(p),
         plan(memory_plan),
-        states((require_room(p, memory_plan), p)),
+        card(chosen(which_card)),
+        held(needed_bytes(p, memory_plan)),
+        states((require_room(held.bytes()), p)),
         arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
     for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
     for (std::size_t s = 1; s < section_begins.size(); ++s) section_begins[s] += section_begins[s - 1];
     for (std::size_t i = 0; i < program.operations.size(); ++i) runs.push_back(bind(i));
+    if (reads_batch(program, Section::update)) throw Unsupported("CUDA: an update that reads the batch");
   }
-  ~Parts() { STEPSCOPE_CUDA_NOTHROW(cudaStreamSynchronize(stream.get())); }  // before its memory goes
+  ~Parts() { STEPSCOPE_CUDA_NOTHROW(cudaDeviceSynchronize()); }  // before its memory goes
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
@@ -131,15 +124,18 @@ struct CudaExecutor::Parts {
     walk(section, [&](std::size_t i) {
       if (observer != nullptr) observer->operation_begins(static_cast<int>(i), micro_step);
       runs[i](how);
-      if (observer != nullptr) observer->operation_ends(static_cast<int>(i), micro_step);
+      if (observer == nullptr) return;
+      if (observer->takes_times()) stream.synchronise();
+      observer->operation_ends(static_cast<int>(i), micro_step);
     });
   }
   void issue_first() const {
     issue(Section::prologue, 0);
     issue(Section::micro, 0);
   }
+  void count_micro_step() const { launch(next_micro_step_kernel, 1, 1, 0, stream.get(), control_on_card()); }
   void issue_next(int micro_step) const {
-    launch(next_micro_step_kernel, 1, 1, 0, stream.get(), control_on_card());
+    count_micro_step();
     issue(Section::micro, micro_step);
   }
 
@@ -167,20 +163,39 @@ struct CudaExecutor::Parts {
   }
 
   void copy(void* to, const void* from, std::int64_t bytes, cudaMemcpyKind kind) const {
-    stream.synchronise();
+    synchronise();
     STEPSCOPE_CUDA(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), kind));
+  }
+
+  void synchronise() const {
+    stream.synchronise();
+    batches.synchronise();
+  }
+  [[nodiscard]] std::vector<std::vector<std::byte>> read_states() const {
+    std::vector<std::vector<std::byte>> saved;
+    for (const DeviceMemory& memory : states.allocations()) {
+      saved.emplace_back(memory.bytes());
+      copy(saved.back().data(), memory.data(), std::ssize(saved.back()), cudaMemcpyDeviceToHost);
+    }
+    return saved;
+  }
+  void write_states(const std::vector<std::vector<std::byte>>& saved) const {
+    for (std::size_t i = 0; i < saved.size(); ++i)
+      copy(states.allocations()[i].data(), saved[i].data(), std::ssize(saved[i]), cudaMemcpyHostToDevice);
   }
 
   void issue_step() const {
     const bool graphs = first_graph.has_value() && observer == nullptr;
+    batches.arrive(stream);
     graphs ? first_graph->launch(stream) : issue_first();
     for (int m = 1; m < program.micro_steps; ++m) graphs ? next_graph->launch(stream) : issue_next(m);
+    batches.was_read(stream);
     graphs ? update_graph->launch(stream) : issue(Section::update, 0);
   }
 };
 
-CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch)
-    : parts_(std::make_unique<Parts>(program, plan)) {
+CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card)
+    : parts_(std::make_unique<Parts>(program, plan, card)) {
   parts_->block = ControlBlock{.loss_scale = program.initial_loss_scale};
   parts_->arrived.record(parts_->stream.get());
   if (launch == Launch::graph) parts_->capture();
@@ -210,6 +225,7 @@ void CudaExecutor::initialise(std::uint64_t seed) {
 void CudaExecutor::write(StateId state, std::span<const std::byte> bytes) {
   const State& s = parts_->program.state(state);
   require_size(s.name, bytes.size(), s.type.size_bytes());
+  if (s.kind == StateKind::batch) return parts_->batches.send(parts_->states.at(state), state, bytes);
   parts_->copy(parts_->states.at(state), bytes.data(), s.type.size_bytes(), cudaMemcpyHostToDevice);
 }
 
@@ -244,6 +260,7 @@ void CudaExecutor::step(double learning_rate) {
       if (observer != nullptr) observer->step_ends();
     }
   };
+  if (parts_->observer != nullptr && parts_->observer->takes_times()) parts_->synchronise();
   parts_->send_control(learning_rate);
   {
     const Seen seen(parts_->observer);
@@ -253,8 +270,50 @@ void CudaExecutor::step(double learning_rate) {
   ++parts_->block.step;
 }
 
-Executor::UsedBytes CudaExecutor::measure_used_bytes(double) {
-  throw Unsupported("CUDA: bytes really used are not measured on a card yet");
+std::optional<std::int64_t> CudaExecutor::device_reports_bytes() const {
+  const CardBytes now = card_bytes();
+  return static_cast<std::int64_t>(now.total - now.free);
+}
+
+// Two steps over poisoned memory, operation by operation; the states are held by the host meanwhile.
+Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
+  Parts& p = *parts_;
+  const ControlBlock kept = control();
+  const std::vector<std::vector<std::byte>> saved = p.read_states();
+  const auto restore = [&] {
+    p.write_states(saved);
+    control() = kept;
+  };
+  CudaStepMemory memory(p.stream, p.arena.data(), p.states);
+  TouchedBytes touched(p.program, p.plan, memory);
+  for (const std::byte pattern : poison_patterns) {
+    restore();
+    touched.begin_step(pattern);
+    p.send_control(learning_rate);
+    const auto section = [&](Section which, int micro_step) {
+      p.walk(which, [&](std::size_t i) {
+        touched.before(static_cast<int>(i), pattern);
+        p.runs[i]({p.stream.get(), micro_step == 0});
+        touched.after(static_cast<int>(i), pattern);
+      });
+    };
+    section(Section::prologue, 0);
+    for (int m = 0; m < p.program.micro_steps; ++m) {
+      if (m > 0) p.count_micro_step();
+      section(Section::micro, m);
+    }
+    section(Section::update, 0);
+    p.results_on_card = true;
+    touched.end_step(pattern, control().loss_sum);
+  }
+  restore();
+  return touched.conclude();
+}
+
+std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan, const Machine& machine,
+                                             bool eager) {
+  return std::make_unique<CudaExecutor>(
+      program, plan, eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card);
 }
 
 }  // namespace stepscope

@@ -1,5 +1,6 @@
 // The CUDA machine: one arena, every operation bound to its addresses when the program is loaded, one stream. A step only issues work:
-// the host reads nothing, so that it returns before the card is done; control(), read and write wait.
+// the host reads nothing, so that it returns before the card is done; control(), read and write wait, but for writing the next batch, which
+// is copied while the running step updates.
 //     CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
 // graph: a graph each for the first micro-step (with the prologue), the later ones and the update. With an observer work is issued operation
 // by operation, as eager does always.
@@ -8,6 +9,7 @@
 #include <memory>
 
 #include "model/execution/executor.h"
+#include "model/program/cost.h"
 
 namespace stepscope {
 
@@ -15,9 +17,9 @@ class CudaExecutor final : public Executor {
  public:
   enum class Launch { eager, graph };
 
-  // The program must be lowered to the card and planned. Throws MachineError, with both numbers, where its memory is too small;
-  // Unsupported for an operation that does not run on a card.
-  CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch);
+  // The program must be lowered to the card and planned. Throws OutOfMemory, with bytes asked for, free and of the card, where its memory is
+  // too small; Unsupported for an operation that does not run on a card.
+  CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card = 0);
   ~CudaExecutor() override;
 
   void initialise(std::uint64_t seed) override;
@@ -27,11 +29,17 @@ class CudaExecutor final : public Executor {
   [[nodiscard]] ControlBlock& control() override;
   void step(double learning_rate) override;
   void observe(Observer* observer) override;
-  [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;  // throws Unsupported: not on a card yet
+  [[nodiscard]] bool works_beside_host() const override { return true; }
+  [[nodiscard]] std::optional<std::int64_t> device_reports_bytes() const override;  // by all who use the card
+  [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;
 
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
+
+// For make_executor; of a build without CUDA (no_cuda_executor.cpp) it throws Unsupported.
+[[nodiscard]] std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan,
+                                                           const Machine& machine, bool eager);
 
 }  // namespace stepscope

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,11 @@ class Executor {
   [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, seed, loss scale to start from
   virtual void step(double learning_rate) = 0;  // then control().step is one more
   virtual void observe(Observer* observer) = 0;  // null: nobody
+  // Whether step returns before it is done, so that the next batch may be written meanwhile: the running step still reads its own.
+  [[nodiscard]] virtual bool works_beside_host() const { return false; }
+
+  // Of its device's memory taken now, by the device's own count; none where that is the host's.
+  [[nodiscard]] virtual std::optional<std::int64_t> device_reports_bytes() const { return std::nullopt; }
 
   // Bytes really used by one step, found by running two steps over poisoned memory with states restored afterwards:
   // never copied from the plan. Any value whose bytes differ from its plan is named in `differences`.

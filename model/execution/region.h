@@ -9,12 +9,21 @@
 
 namespace stepscope {
 
-// There is no room for states or arena.
-struct OutOfMemory : MachineError {
-  using MachineError::MachineError;
-};
-
 void cap_memory(std::int64_t bytes);  // of this process; 0: no cap
+
+class HeldBytes {  // counted against the cap for as long as it lives
+ public:
+  explicit HeldBytes(std::int64_t bytes);  // OutOfMemory beyond the cap
+  ~HeldBytes();
+  HeldBytes(HeldBytes&& other) noexcept;
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+  HeldBytes& operator=(HeldBytes&&) = delete;
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+
+ private:
+  std::int64_t bytes_ = 0;
+};
 
 class Region {
  public:
@@ -26,11 +35,11 @@ class Region {
   Region& operator=(Region&&) = delete;
 
   [[nodiscard]] std::byte* base() const { return base_; }
-  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::int64_t bytes() const { return held_.bytes(); }
 
  private:
+  HeldBytes held_;
   std::byte* base_ = nullptr;
-  std::int64_t bytes_ = 0;
   std::int64_t mapped_bytes_ = 0;
   std::byte* mapped_ = nullptr;
 };

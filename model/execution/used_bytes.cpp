@@ -4,31 +4,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
-
-#include "model/program/control_block.h"
 
 namespace stepscope {
 
-namespace {
-
-// Bytes up to the last one that is not the pattern.
-std::int64_t touched(const std::byte* begin, std::int64_t bytes, std::byte pattern) {
-  while (bytes > 0 && begin[bytes - 1] == pattern) --bytes;
-  return bytes;
-}
-
-void poison(std::byte* begin, std::int64_t bytes, std::byte pattern) {
-  std::memset(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes));
-}
-
-}  // namespace
-
-TouchedBytes::TouchedBytes(const Program& program, const MemoryPlan& plan, std::byte* arena, const StateStore& states)
+TouchedBytes::TouchedBytes(const Program& program, const MemoryPlan& plan, StepMemory& memory)
     : program_(program),
       plan_(plan),
-      arena_(arena),
-      states_(states),
+      memory_(memory),
       value_bytes_(program.values.size(), 0),
       state_bytes_(program.states.size(), 0),
       first_touch_(program.values.size(), -1),
@@ -50,17 +32,19 @@ std::vector<StateId> TouchedBytes::written_anew() const {
   return states;
 }
 
+std::int64_t TouchedBytes::room_of(StateId id) const {
+  return round_up(program_.state(id).type.size_bytes(), arena_alignment_bytes);
+}
+
 void TouchedBytes::begin_step(std::byte pattern) {
-  poison(arena_, plan_.arena_bytes, pattern);
-  for (const StateId id : written_anew())
-    poison(states_.at(id), round_up(static_cast<std::int64_t>(states_.bytes_of(id).size()), arena_alignment_bytes),
-           pattern);
+  memory_.fill(memory_.arena(), plan_.arena_bytes, pattern);
+  for (const StateId id : written_anew()) memory_.fill(memory_.state(id), room_of(id), pattern);
 }
 
 void TouchedBytes::before(int operation, std::byte pattern) {
   for (const ValueId out : program_.operations[static_cast<std::size_t>(operation)].outs) {
     const Placement& place = plan_.placements[static_cast<std::size_t>(out.index)];
-    if (place.over.index < 0) poison(arena_ + place.offset_bytes, place.slot_bytes(), pattern);
+    if (place.over.index < 0) memory_.fill(memory_.arena() + place.offset_bytes, place.slot_bytes(), pattern);
   }
 }
 
@@ -70,7 +54,7 @@ void TouchedBytes::after(int operation, std::byte pattern) {
     const auto index = static_cast<std::size_t>(out.index);
     const Placement& place = plan_.placements[index];
     std::int64_t& bytes = value_bytes_[index];
-    bytes = std::max(bytes, touched(arena_ + place.offset_bytes, place.slot_bytes(), pattern));
+    bytes = std::max(bytes, memory_.touched(memory_.arena() + place.offset_bytes, place.slot_bytes(), pattern));
     if (first_touch_[index] < 0) first_touch_[index] = operation;
     last_read_[index] = std::max(last_read_[index], operation);
   }
@@ -80,21 +64,18 @@ void TouchedBytes::after(int operation, std::byte pattern) {
           std::max(last_read_[static_cast<std::size_t>(in.index)], operation);
   for (const ValueId dead : dying_[static_cast<std::size_t>(operation)]) {
     const Placement& place = plan_.placements[static_cast<std::size_t>(dead.index)];
-    poison(arena_ + place.offset_bytes, place.size_bytes, pattern);
+    memory_.fill(memory_.arena() + place.offset_bytes, place.size_bytes, pattern);
   }
   if (op.workspace_bytes > 0)
     workspace_end_ = std::max(workspace_end_, plan_.workspace_offsets[static_cast<std::size_t>(operation)] +
                                                   round_up(op.workspace_bytes, arena_alignment_bytes));
 }
 
-void TouchedBytes::end_step(std::byte pattern) {
-  losses_.push_back(reinterpret_cast<const ControlBlock*>(states_.at(program_.control))->loss_sum);
+void TouchedBytes::end_step(std::byte pattern, double loss_sum) {
+  losses_.push_back(loss_sum);
   for (const StateId id : written_anew()) {
     std::int64_t& bytes = state_bytes_[static_cast<std::size_t>(id.index)];
-    bytes =
-        std::max(bytes, touched(states_.at(id),
-                                round_up(static_cast<std::int64_t>(states_.bytes_of(id).size()), arena_alignment_bytes),
-                                pattern));
+    bytes = std::max(bytes, memory_.touched(memory_.state(id), room_of(id), pattern));
   }
 }
 
@@ -116,7 +97,7 @@ std::int64_t TouchedBytes::measured_largest_live() const {
 
 Executor::UsedBytes TouchedBytes::conclude() const {
   Executor::UsedBytes used;
-  used.states = states_.allocated_bytes();
+  used.states = memory_.states_bytes();
   used.largest_live = measured_largest_live();
   used.arena = workspace_end_;
   for (std::size_t v = 0; v < program_.values.size(); ++v) {

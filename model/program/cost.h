@@ -49,6 +49,7 @@ struct Machine {  // what a program is lowered to
   bool copies_states = false;  // they are held twice while used bytes are measured
   Card rates = balanced_rates();  // how fast it is known to be: what a byte budget weighs repeats by
   bool has_kernels = false;  // a card that this program drives: workspaces are those of its kernels
+  int card = 0;  // where it has kernels: which card, as CUDA counts them
 };
 
 // Whether it multiplies numbers of this type as they are, without widening them first.

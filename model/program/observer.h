@@ -10,6 +10,8 @@ struct Observer {
   virtual void step_begins() {}
   virtual void operation_begins(int /*operation*/, int /*micro_step*/) {}
   virtual void operation_ends(int /*operation*/, int /*micro_step*/) {}
+  // Whether it takes times: a machine that works beside the host then waits for each operation before it says that it ended.
+  [[nodiscard]] virtual bool takes_times() const { return false; }
   virtual void step_ends() {}  // also when an exception leaves the step: whatever is open is closed; throws nothing
 };
 
@@ -30,6 +32,7 @@ class ObserverPair final : public Observer {
     inner_.operation_ends(operation, micro_step);
     outer_.operation_ends(operation, micro_step);
   }
+  [[nodiscard]] bool takes_times() const override { return outer_.takes_times() || inner_.takes_times(); }
   void step_ends() override {
     inner_.step_ends();
     outer_.step_ends();

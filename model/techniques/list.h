@@ -31,6 +31,7 @@ struct StepRecipe {
   std::function<KeepSet(const Program& forward)> keep = keepable;  // checkpointing: which activations stay
   std::optional<MemoryBudget> budget = {};  // checkpointing: instead of keep, chosen so that it fits
   std::int64_t micro_steps = 1;  // accumulation
+  bool eager = false;  // launch: operation by operation instead of as graphs
   std::int64_t logits_chunks =
       1;  // logits_chunks: pieces of the rows in which head and loss are computed; 0: as many as the budget asks for
 };
@@ -40,6 +41,7 @@ struct Technique {
   Choice off;
   std::string_view values;  // for help and errors: "fp32, bf16 or fp16"
   void (*apply)(const Choice& choice, StepRecipe& recipe);  // throws UsageError: NAME = VALUE: what would be right
+  bool unseen_when_off = false;  // of some machines alone: off, it stands in no id, record or file
 };
 
 [[nodiscard]] std::span<const Technique> techniques();

@@ -1,5 +1,6 @@
 #include "model/training/forward_pass.h"
 
+#include "model/execution/make_executor.h"
 #include "model/layers/transformer.h"
 #include "model/operations/lowering.h"
 #include "model/program/verify.h"
@@ -14,7 +15,7 @@ ForwardPass::ForwardPass(ModelSettings model, const ForwardShape& shape, const S
   verify(step_.program);
   step_.plan = plan_memory(step_.program);
   verify(step_.program, step_.plan);
-  executor_ = std::make_unique<CpuExecutor>(step_.program, step_.plan, machine);
+  executor_ = make_executor(step_.program, step_.plan, machine);
 }
 
 void ForwardPass::take_parameters(const Program& trained, const Executor& from) {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "model/execution/cpu_executor.h"
+#include "model/execution/executor.h"
 #include "model/training/step_program.h"
 
 namespace stepscope {
@@ -26,12 +26,12 @@ class ForwardPass {
 
   void take_parameters(const Program& trained, const Executor& from);
   [[nodiscard]] const Program& program() const { return step_.program; }
-  [[nodiscard]] CpuExecutor& executor() { return *executor_; }
+  [[nodiscard]] Executor& executor() { return *executor_; }
   [[nodiscard]] std::int64_t bytes() const;  // states and arena
 
  private:
   Step step_;
-  std::unique_ptr<CpuExecutor> executor_;
+  std::unique_ptr<Executor> executor_;
 };
 
 }  // namespace stepscope

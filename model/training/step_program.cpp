@@ -67,6 +67,8 @@ Program forward_of(const ModelSettings& model, const TrainingSettings& training,
                                  training.global_batch, recipe.micro_steps));
   if (recipe.tf32 && !machine.tf32)
     throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
+  if (recipe.eager && machine.kind == Machine::Kind::cpu)
+    throw Unsupported("launch = eager: work is launched on cards, and this is a CPU");
   const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;
   return build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps), model,
                            custom_mask_shape);

@@ -1,7 +1,7 @@
 // From settings to a step that can run: layers, differentiation with the recipe's keep-set, update, lowering, plan, checks.
 //     StepRecipe recipe;  for (const Technique& t : techniques()) t.apply(...);
 //     const Step step = build_step(model, training, recipe, machine);
-//     CpuExecutor executor(step.program, step.plan, machine);
+//     const auto executor = make_executor(step.program, step.plan, machine);
 #pragma once
 
 #include <optional>
@@ -54,7 +54,7 @@ class StepPlanner {
 };
 
 // Settings must be resolved. Throws UsageError where they do not fit each other: sequence above max_sequence, a
-// global_batch that micro_steps do not divide (a remainder is refused, never dropped). Throws Unsupported for tf32 where the
+// global_batch that micro_steps do not divide (a remainder is refused, never dropped). Throws Unsupported for tf32 and eager where the
 // machine has none. A budget that nothing fits is no error: its step is the smallest there is, for the caller to compare.
 [[nodiscard]] Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                               const Machine& machine, const Shape& custom_mask_shape = {});

@@ -35,17 +35,23 @@ void write_batch(const Program& program, Executor& executor, const Batch& batch)
 
 double Trainer::next_learning_rate() { return learning_rate_at(schedule_, executor_.control().updates()); }
 
-void Trainer::write_next_batch() {
-  source_.fill(executor_.control().step, batch_);
+void Trainer::write_next_batch() { write_batch_of(executor_.control().step); }
+
+void Trainer::write_batch_of(std::int64_t step) {
+  if (written_ == step) return;
+  source_.fill(step, batch_);
   write_batch(program_, executor_, batch_);
+  if (executor_.works_beside_host()) written_ = step;
 }
 
 StepResult Trainer::step() {
   StepResult result{.learning_rate = next_learning_rate()};
   write_next_batch();
-  const ControlBlock& control = executor_.control();
-  result.loss_scale = control.loss_scale;
+  result.loss_scale = executor_.control().loss_scale;
+  const std::int64_t next = executor_.control().step + 1;
   executor_.step(result.learning_rate);
+  if (executor_.works_beside_host()) write_batch_of(next);  // the machine is at work; what follows waits for it
+  const ControlBlock& control = executor_.control();
   result.skipped = control.found_inf != 0;
   result.token_count = control.token_count;
   result.loss = control.loss_sum / control.token_count;

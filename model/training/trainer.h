@@ -41,15 +41,18 @@ class Trainer {
       : program_(program), executor_(executor), source_(source), schedule_(schedule) {}
 
   StepResult step();  // the one that executor.control().step counts
-  void write_next_batch();  // the first half of it: for measuring what follows
+  void write_next_batch();  // the first half of it: for measuring what follows. Nobody else writes batches.
   [[nodiscard]] double next_learning_rate();
 
  private:
+  void write_batch_of(std::int64_t step);
+
   const Program& program_;
   Executor& executor_;
   const DataSource& source_;
   Schedule schedule_;
   Batch batch_;
+  std::int64_t written_ = -1;  // the step whose batch the executor has, where it takes it ahead
 };
 
 // Parameters, moments, counters; restore throws UsageError where the file lacks a state or has another shape.

@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <functional>
+
 #include "model/base/tolerance.h"
-#include "model/cuda/machine.cuh"
+#include "model/cuda/handles.cuh"
+#include "model/cuda/machine.h"
+#include "model/execution/cpu_executor.h"
 #include "tests/support/step_run.h"
 #ifndef __CUDACC__
 #include "tests/support/host_simt/runtime.cuh"
@@ -21,14 +26,21 @@ StepResult run_on_card(const StepSetting& s, CudaExecutor::Launch how) {
   return run_step_on(executor, step, s);
 }
 
-// Steps without an observer, so that graphs are replayed.
+void fill_batch_of(const StepSetting& s, const Program& program, Executor& executor, int step) {
+  StepSetting other = s;
+  other.seed += static_cast<std::uint64_t>(step);
+  fill_batch(other, program, executor);
+}
+
+// Steps without an observer, so that graphs are replayed; every batch but the first is written while the step before it runs.
 StepResult run_unobserved(const StepSetting& s, CudaExecutor::Launch how) {
   const Step step = build(s, this_card());
   CudaExecutor executor(step.program, step.plan, how);
   executor.initialise(s.seed);
+  fill_batch_of(s, step.program, executor, 0);
   for (int i = 0; i < s.steps; ++i) {
-    fill_batch(s, step.program, executor);
     executor.step(1e-3 / (i + 1));
+    fill_batch_of(s, step.program, executor, i + 1);
   }
   StepResult result;
   result.loss = executor.control().loss_sum / executor.control().token_count;
@@ -43,6 +55,20 @@ StepResult run_unobserved(const StepSetting& s, CudaExecutor::Launch how) {
     result.gradients[state.name] = read(step.program.belonging_to(id, StateKind::gradient));
   }
   return result;
+}
+
+// What a step leaves in the control block, where each has another learning rate, batch and scale of its loss; the second overflows.
+std::vector<ControlBlock> run_with_changing_scalars(const StepSetting& s, const Step& step, Executor& executor) {
+  std::vector<ControlBlock> after;
+  executor.initialise(s.seed);
+  for (int i = 0; i < s.steps; ++i) {
+    fill_batch_of(s, step.program, executor, i);
+    if (i == 1) executor.control().loss_scale = 0x1p60;
+    if (i == 2) executor.control().loss_scale = 0x1p9;
+    executor.step(1e-2 / (i + 1));
+    after.push_back(executor.control());
+  }
+  return after;
 }
 
 StepSetting small(const std::string& precision) {
@@ -81,6 +107,30 @@ TEST(CudaExecutor, graphs_replayed_with_changing_scalars_give_the_bits_of_eager_
   const StepResult eager = run_unobserved(s, CudaExecutor::Launch::eager),
                    graphs = run_unobserved(s, CudaExecutor::Launch::graph);
   EXPECT_EQ(bitwise_differences(eager, graphs), std::vector<std::string>());
+}
+
+TEST(CudaExecutor, graphs_follow_learning_rate_loss_scale_and_overflow_as_the_cpu_does) {
+  StepSetting s = small("fp16");
+  s.steps = 5;
+  s.micro_steps = 2;
+  s.change_training = [](TrainingSettings& t) { t.loss_scale = 0x1p10, t.loss_scale_growth_interval = 2, t.clip = 1; };
+  const Step on_card = build(s, this_card()), on_cpu = build(s, machine_with(1));
+  CudaExecutor eager(on_card.program, on_card.plan, CudaExecutor::Launch::eager);
+  CudaExecutor graphs(on_card.program, on_card.plan, CudaExecutor::Launch::graph);
+  CpuExecutor cpu(on_cpu.program, on_cpu.plan, machine_with(1));
+  const auto as_eager = run_with_changing_scalars(s, on_card, eager), as_graphs = run_with_changing_scalars(s, on_card, graphs),
+             as_cpu = run_with_changing_scalars(s, on_cpu, cpu);
+  for (std::size_t i = 0; i < as_cpu.size(); ++i) {
+    const ControlBlock &card = as_graphs[i], &expected = as_cpu[i];
+    EXPECT_EQ(card.found_inf, i == 1 ? 1 : 0) << i;
+    EXPECT_EQ(card.loss_scale, expected.loss_scale) << i;
+    EXPECT_EQ(card.clean_steps, expected.clean_steps) << i;
+    EXPECT_EQ(card.skips, expected.skips) << i;
+    EXPECT_TRUE(close(card.loss_sum, expected.loss_sum, DType::fp16)) << i << ": " << card.loss_sum << ", " << expected.loss_sum;
+    EXPECT_EQ(card.loss_sum, as_eager[i].loss_sum) << i;
+    EXPECT_EQ(card.loss_scale, as_eager[i].loss_scale) << i;
+    EXPECT_EQ(std::memcmp(&card.gradient_norm, &as_eager[i].gradient_norm, sizeof(double)), 0) << i;
+  }
 }
 
 TEST(CudaExecutor, steps_with_a_scaled_loss_are_those_of_the_cpu) {
@@ -124,6 +174,94 @@ TEST(CudaExecutor, allocates_what_was_planned_and_nothing_in_a_step) {
   executor.step(1e-3);
   (void)executor.control();
   EXPECT_EQ(host_simt::counts().allocations, made.allocations);
+}
+
+TEST(CudaExecutor, a_step_touches_the_bytes_that_were_planned_and_leaves_no_trace) {
+  StepSetting s = small("bf16");
+  s.micro_steps = 2;
+  const Step step = build(s, this_card());
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  executor.initialise(1);
+  fill_batch(s, step.program, executor);
+  executor.step(1e-3);
+  std::vector<float> before(1), after(1);
+  const StateId parameter = step.program.find_state("final_norm.scale");
+  before.resize(static_cast<std::size_t>(step.program.state(parameter).type.shape.elements()));
+  after.resize(before.size());
+  executor.read(parameter, std::as_writable_bytes(std::span(before)));
+  const double loss = executor.control().loss_sum;
+  const Executor::UsedBytes used = executor.measure_used_bytes(1e-3);
+  executor.read(parameter, std::as_writable_bytes(std::span(after)));
+  EXPECT_EQ(before, after);
+  EXPECT_EQ(executor.control().loss_sum, loss);
+  EXPECT_EQ(executor.control().step, 1);
+  EXPECT_EQ(used.differences, std::vector<std::string>());
+  EXPECT_EQ(used.states, state_bytes(step.program).total());
+  EXPECT_EQ(used.arena, step.plan.arena_bytes);
+  EXPECT_EQ(used.largest_live, step.plan.largest_live_bytes);
+}
+
+TEST(CudaExecutor, a_plan_of_a_byte_too_many_is_seen) {
+  const StepSetting s = small("fp32");
+  const Step step = build(s, this_card());
+  MemoryPlan wrong = step.plan;
+  const auto logits = static_cast<std::size_t>(step.program.logits.index);
+  ++wrong.placements[logits].size_bytes;
+  CudaExecutor executor(step.program, wrong, CudaExecutor::Launch::eager);
+  executor.initialise(1);
+  fill_batch(s, step.program, executor);
+  const Executor::UsedBytes used = executor.measure_used_bytes(1e-3);
+  ASSERT_EQ(used.differences.size(), 1U);
+  EXPECT_NE(used.differences.front().find(step.program.value(step.program.logits).name), std::string::npos);
+}
+
+TEST(CudaExecutor, what_does_not_fit_is_refused_with_what_was_asked_what_is_free_and_what_there_is) {
+  const StepSetting s = small("fp32");
+  const Step step = build(s, this_card());
+  const std::int64_t needed = state_bytes(step.program).total() + step.plan.arena_bytes;
+  host_simt::options().memory_bytes = host_simt::counts().live_bytes + 1000;
+  const auto refusal = [&](const std::function<void()>& make) -> std::string {
+    try {
+      make();
+    } catch (const OutOfMemory& error) {
+      return error.what();
+    }
+    return "nothing was refused";
+  };
+  const std::string step_refused = refusal([&] { CudaExecutor(step.program, step.plan, CudaExecutor::Launch::eager); });
+  const std::string memory_refused = refusal([&] { const DeviceMemory memory(5000); });
+  const std::string free_of_all = "1000 of " + std::to_string(host_simt::options().memory_bytes) + " are free";
+  host_simt::options() = {};
+  EXPECT_EQ(step_refused, "the card has no room for " + std::to_string(needed) + " bytes: " + free_of_all);
+  EXPECT_EQ(memory_refused, "the card has no room for 5000 bytes: " + free_of_all);
+  CudaExecutor(step.program, step.plan, CudaExecutor::Launch::eager);  // nothing is left of the refusal
+}
+
+TEST(CudaExecutor, a_batch_is_copied_beside_the_update_and_never_earlier) {
+  StepSetting s = small("bf16");
+  s.steps = 3;
+  const StepResult lazy = run_unobserved(s, CudaExecutor::Launch::graph);
+  for (const host_simt::Options& options :
+       {host_simt::Options{.others_first = true}, host_simt::Options{.eager = true}}) {
+    host_simt::options() = options;
+    const StepResult other = run_unobserved(s, CudaExecutor::Launch::graph);
+    host_simt::options() = {};
+    EXPECT_EQ(bitwise_differences(lazy, other), std::vector<std::string>());
+  }
+}
+
+TEST(CudaExecutor, writing_the_next_batch_waits_for_no_step) {
+  const StepSetting s = small("fp32");
+  const Step step = build(s, this_card());
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  executor.initialise(1);
+  fill_batch_of(s, step.program, executor, 0);
+  executor.step(1e-3);
+  const std::size_t kernels = host_simt::counts().kernels;
+  fill_batch_of(s, step.program, executor, 1);
+  EXPECT_EQ(host_simt::counts().kernels, kernels);
+  (void)executor.control();
+  EXPECT_GT(host_simt::counts().kernels, kernels);
 }
 
 TEST(CudaExecutor, neither_the_order_of_threads_nor_when_streams_run_changes_a_bit) {

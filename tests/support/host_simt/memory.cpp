@@ -147,6 +147,7 @@ extern "C" {
 cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   if (const cudaError_t error = unless_capturing("cudaMalloc"); error != cudaSuccess) return error;
   if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMalloc of no bytes");
+  if (bytes > options().memory_bytes - counts().live_bytes) return refuse(cudaErrorMemoryAllocation, "out of memory");
   *at = allocate(bytes, false);
   return cudaSuccess;
 }
@@ -197,7 +198,7 @@ cudaError_t cudaFreeHost(void* at) {
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
-  *total_bytes = std::size_t{80} << 30;
+  *total_bytes = options().memory_bytes;
   *free_bytes = *total_bytes - counts().live_bytes;
   return cudaSuccess;
 }

@@ -24,8 +24,15 @@ struct Mark {  // a place in a stream
 };
 }  // namespace
 
+namespace {
+struct Piece {  // of a stream's work
+  Work work;
+  std::shared_ptr<Mark> waits_for = {};
+};
+}  // namespace
+
 struct CUstream_st {
-  std::deque<Work> queue;
+  std::deque<Piece> queue;
   cudaGraph_t capture = nullptr;
   bool blocking = true;
 };
@@ -73,11 +80,22 @@ void run_work(const Work& work) {
   }
 }
 
-void run_next(cudaStream_t stream) {
-  if (stream->queue.empty()) throw std::logic_error("host SIMT: a stream waits for an event of work that is gone");
-  const Work work = std::move(stream->queue.front());
+void run_front(cudaStream_t stream) {
+  const Work work = std::move(stream->queue.front().work);
   stream->queue.pop_front();
   run_work(work);
+}
+
+bool can_go_on(const CUstream_st& stream) {
+  return !stream.queue.empty() && (!stream.queue.front().waits_for || stream.queue.front().waits_for->reached);
+}
+
+void run_next(cudaStream_t stream) {
+  if (stream->queue.empty()) throw std::logic_error("host SIMT: a stream waits for an event of work that is gone");
+  if (options().others_first)
+    for (const cudaStream_t other : runtime().streams)
+      while (other != stream && can_go_on(*other)) run_front(other);
+  if (!stream->queue.empty()) run_front(stream);
 }
 
 cudaError_t drain(cudaStream_t stream) {
@@ -133,7 +151,8 @@ cudaError_t refuse(cudaError_t error, const std::string& why) {
   return error;
 }
 
-cudaError_t push(cudaStream_t stream, const char* kind, Work work) {
+namespace {
+cudaError_t push_piece(cudaStream_t stream, const char* kind, Work work, std::shared_ptr<Mark> waits_for) {
   if (stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread)
     return refuse(cudaErrorInvalidResourceHandle, "the default stream is not for this project: use one of your own");
   if (!runtime().streams.contains(stream)) return refuse(cudaErrorInvalidResourceHandle, "a stream that does not live");
@@ -143,8 +162,14 @@ cudaError_t push(cudaStream_t stream, const char* kind, Work work) {
     ++clock[stream];
     return cudaSuccess;
   }
-  stream->queue.push_back(std::move(work));
+  stream->queue.push_back({std::move(work), std::move(waits_for)});
   return options().eager ? drain(stream) : runtime().sticky;
+}
+
+}  // namespace
+
+cudaError_t push(cudaStream_t stream, const char* kind, Work work) {
+  return push_piece(stream, kind, std::move(work), nullptr);
 }
 
 cudaError_t enqueue(cudaStream_t stream, Work work) { return push(stream, "library", std::move(work)); }
@@ -204,6 +229,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
   return cudaSuccess;
 }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
 cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : refuse(cudaErrorInvalidDevice, "there is one device");
 }
@@ -212,7 +241,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::strncpy(properties->name, "host SIMT", sizeof(properties->name) - 1);
   properties->major = 9;
   properties->multiProcessorCount = 132;
-  properties->totalGlobalMem = std::size_t{80} << 30;
+  properties->totalGlobalMem = options().memory_bytes;
   properties->sharedMemPerBlockOptin = dynamic_limit;
   properties->warpSize = warpSize;
   return cudaSuccess;
@@ -256,9 +285,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return refuse(cudaErrorStreamCaptureIsolation, "a capture waits for an event from outside");
   }
   if (!event->mark) return cudaSuccess;  // never recorded: as on a card, nothing to wait for
-  return push(stream, "wait", [mark = event->mark] {
+  const auto wait = [mark = event->mark] {
     while (!mark->reached) run_next(mark->stream);
-  });
+  };
+  return push_piece(stream, "wait", wait, event->mark);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {

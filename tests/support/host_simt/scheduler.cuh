@@ -26,6 +26,8 @@ struct Options {
   Order order = Order::forward;
   unsigned seed = 1;  // of shuffled
   bool eager = false;  // work runs when it is issued; else when something waits for its stream
+  bool others_first = false;  // not eager: before each piece of a stream's work, all that the other streams can do
+  std::size_t memory_bytes = std::size_t{80} << 30;  // of the device
 };
 [[nodiscard]] Options& options();
 

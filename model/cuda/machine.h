@@ -1,0 +1,12 @@
+// The cards of this machine, as Machines to lower programs to. Plain C++: a build without CUDA has it too (no_machine.cpp).
+//     lower(program, this_card());              // throws Unsupported: no CUDA in this build, no driver, no library, no such card
+#pragma once
+
+#include "model/program/cost.h"
+
+namespace stepscope {
+
+// Card number `card` as CUDA counts them. Makes CUDA's context on it, and counts what the card then has taken as context_bytes.
+[[nodiscard]] Machine this_card(int card = 0);
+
+}  // namespace stepscope
