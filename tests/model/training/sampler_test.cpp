@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "model/base/error.h"
+#include "model/execution/cpu_executor.h"
 #include "model/layers/model_settings.h"
 #include "model/training/evaluation.h"
 #include "model/training/synthetic_source.h"
