@@ -138,9 +138,10 @@ void Coordinator::plan_cells() {
                                    : fmt::format("stepscope step {}{}", request_.arguments, which);
     const std::string device =
         request_.machine.has_kernels ? " --device " + name_of_device(request_.machine) : std::string();
-    PlannedCell planned = plan_cell(
-        entry.cell, request_.machine,
-        {.repeat = repeat + device, .ceilings = ceilings ? &*ceilings : nullptr, .no_ceilings = request_.calibration.note});
+    PlannedCell planned = plan_cell(entry.cell, request_.machine,
+                                    {.repeat = repeat + device,
+                                     .ceilings = ceilings ? &*ceilings : nullptr,
+                                     .no_ceilings = request_.calibration.note});
     entry.planned = std::move(planned.record);
     entry.planned.position = entry.position;
     if (!runs(entry)) continue;

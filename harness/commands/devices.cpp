@@ -88,9 +88,12 @@ void print_cards_here() {
 }
 
 void print_card_json(const Machine& card) {
-  const nlohmann::ordered_json line{{"schema", "stepscope.device/1"},   {"kind", "cuda"},
-                                    {"name", card.name},                {"number", card.card},
-                                    {"memory_bytes", card.memory_bytes}, {"context_bytes", card.context_bytes}};
+  const nlohmann::ordered_json line{{"schema", "stepscope.device/1"},
+                                    {"kind", "cuda"},
+                                    {"name", card.name},
+                                    {"number", card.card},
+                                    {"memory_bytes", card.memory_bytes},
+                                    {"context_bytes", card.context_bytes}};
   fmt::print("{}\n", line.dump());
 }
 

@@ -40,9 +40,9 @@ std::string why_libraries_are_missing() {
 
 }  // namespace stepscope
 
-#define STEPSCOPE_FORWARD(name, parameters, arguments)                          \
-  cublasStatus_t name parameters {                                              \
-    static auto* const function = stepscope::entry<decltype(name)>(#name);      \
+#define STEPSCOPE_FORWARD(name, parameters, arguments)                               \
+  cublasStatus_t name parameters {                                                   \
+    static auto* const function = stepscope::entry<decltype(name)>(#name);           \
     return function == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED : function arguments; \
   }
 
@@ -67,8 +67,8 @@ STEPSCOPE_FORWARD(cublasLtMatrixLayoutSetAttribute,
 STEPSCOPE_FORWARD(cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t * preference), (preference))
 STEPSCOPE_FORWARD(cublasLtMatmulPreferenceDestroy, (cublasLtMatmulPreference_t preference), (preference))
 STEPSCOPE_FORWARD(cublasLtMatmulPreferenceSetAttribute,
-                  (cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t which,
-                   const void* value, size_t bytes),
+                  (cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t which, const void* value,
+                   size_t bytes),
                   (preference, which, value, bytes))
 STEPSCOPE_FORWARD(cublasLtMatmulAlgoGetHeuristic,
                   (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
@@ -81,7 +81,7 @@ STEPSCOPE_FORWARD(cublasLtMatmulAlgoConfigGetAttribute,
                    size_t bytes, size_t* written),
                   (algorithm, which, value, bytes, written))
 STEPSCOPE_FORWARD(cublasLtMatmulAlgoConfigSetAttribute,
-                  (cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulAlgoConfigAttributes_t which, const void* value,
+                  (cublasLtMatmulAlgo_t * algorithm, cublasLtMatmulAlgoConfigAttributes_t which, const void* value,
                    size_t bytes),
                   (algorithm, which, value, bytes))
 STEPSCOPE_FORWARD(cublasLtMatmulAlgoCheck,
@@ -93,10 +93,9 @@ STEPSCOPE_FORWARD(cublasLtMatmul,
                   (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
                    cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
                    const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
-                   const cublasLtMatmulAlgo_t* algorithm, void* workspace, size_t workspace_bytes,
-                   cudaStream_t stream),
-                  (handle, desc, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm,
-                   workspace, workspace_bytes, stream))
+                   const cublasLtMatmulAlgo_t* algorithm, void* workspace, size_t workspace_bytes, cudaStream_t stream),
+                  (handle, desc, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace,
+                   workspace_bytes, stream))
 }
 
 #endif

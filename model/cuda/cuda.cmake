@@ -3,11 +3,23 @@
 find_path(CUDA_INCLUDE_DIR cuda_runtime.h HINTS $ENV{CUDA_HOME}/include PATHS /usr/local/cuda/include /opt/cuda/include)
 find_library(CUBLASLT_LIBRARY cublasLt HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_library(CUDART_STATIC_LIBRARY cudart_static HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
+find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS $ENV{CUDA_HOME}/include PATHS /usr/local/cuda/include /opt/cuda/include)
+find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn_frontend $ENV{CUDA_HOME}/include)
 find_program(NVCC nvcc HINTS $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
 
 # On by scripts/lib/build.sh where a card's driver is: nobody else waits for code that nothing runs.
 option(STEPSCOPE_CUDA "Compile the CUDA machine with nvcc into the program" OFF)
 set(STEPSCOPE_CUDA_ARCHITECTURES sm_90 CACHE STRING "What nvcc compiles for: sm_80, sm_90, and compute_90 for PTX")
+
+# Plans of cuDNN's attention: one file knows cuDNN, and loads it. Only tests use it, so nobody else compiles the frontend's headers.
+if(STEPSCOPE_TESTS AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DIR AND CUDNN_FRONTEND_INCLUDE_DIR)
+  set_source_files_properties(model/cuda/cudnn_attention.cpp PROPERTIES
+    COMPILE_DEFINITIONS "STEPSCOPE_CUDNN;NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING;CUDNN_FRONTEND_SKIP_JSON_LIB"
+    COMPILE_OPTIONS "-O0;-isystem;${CUDNN_FRONTEND_INCLUDE_DIR};-isystem;${CUDNN_INCLUDE_DIR};-isystem;${CUDA_INCLUDE_DIR}")
+  target_link_libraries(stepscope_lib PRIVATE ${CMAKE_DL_LIBS})
+else()
+  message(STATUS "cuDNN's attention is not planned: it takes the tests, cudnn.h and cudnn_frontend.h (PyPI's nvidia-cudnn-frontend)")
+endif()
 
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS model/*.cu)
 list(SORT cuda_sources)

@@ -78,8 +78,8 @@ struct CardBytes {
 }
 [[nodiscard]] inline OutOfMemory no_room_on_card(std::size_t asked) {
   const CardBytes now = card_bytes();
-  return OutOfMemory("the card has no room for " + std::to_string(asked) + " bytes: " + std::to_string(now.free) + " of " +
-                     std::to_string(now.total) + " are free");
+  return OutOfMemory("the card has no room for " + std::to_string(asked) + " bytes: " + std::to_string(now.free) +
+                     " of " + std::to_string(now.total) + " are free");
 }
 
 class DeviceMemory {  // the card's own, never managed: what does not fit is refused, not paged

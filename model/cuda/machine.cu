@@ -1,6 +1,7 @@
 #include "model/cuda/machine.h"
 
-#include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "model/cuda/check.cuh"
 #include "model/cuda/libraries.cuh"
@@ -12,6 +13,7 @@ namespace {
 constexpr std::int64_t context_step_bytes = std::int64_t{64} << 20;  // so that two processes plan alike
 
 int number_of_cards() {
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);  // no kernel's code is loaded, and takes memory, inside a step
   int count = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return count;
@@ -26,8 +28,8 @@ int number_of_cards() {
 Machine this_card(int card) {
   const int count = number_of_cards();
   if (card < 0 || card >= count)
-    throw Unsupported("cuda:" + std::to_string(card) + ": no such card, the last one here is cuda:" +
-                      std::to_string(count - 1));
+    throw Unsupported("cuda:" + std::to_string(card) +
+                      ": no such card, the last one here is cuda:" + std::to_string(count - 1));
   if (const std::string why = why_libraries_are_missing(); !why.empty()) throw Unsupported(why);
   cudaDeviceProp properties{};
   STEPSCOPE_CUDA(cudaGetDeviceProperties(&properties, card));

@@ -48,6 +48,16 @@ class BadInput : public TemporaryFolder {
 
 const std::string tiny = "[model]\npreset = \"tiny\"\n";
 
+TEST_F(BadInput, a_device_that_is_none_or_not_here) {
+  for (const char* command : {"step", "train", "run"}) {
+    std::vector<std::string> arguments{command, "--preset", "tiny", "--set", "steps=1", "--device", "gpu"};
+    if (arguments.front() != "step") arguments.insert(arguments.end(), {"--out", (folder / "out").string()});
+    EXPECT_THAT(refused(arguments), HasSubstr("--device gpu: must be cpu, cuda or cuda:N"));
+    arguments[6] = "cuda:99";
+    EXPECT_THAT(refused(arguments), HasSubstr("--device cuda:99: "));  // without CUDA, driver or so many cards
+  }
+}
+
 TEST_F(BadInput, unknown_key_with_the_nearest_one) {
   EXPECT_THAT(refused_matrix(tiny + "layer = 2\n"), AllOf(HasSubstr("m.toml:3: model.layer"), HasSubstr("layers")));
   EXPECT_THAT(refused_matrix(tiny + "[matrix]\nprecison = [\"fp32\"]\n"),

@@ -118,7 +118,8 @@ TEST(CudaExecutor, graphs_follow_learning_rate_loss_scale_and_overflow_as_the_cp
   CudaExecutor eager(on_card.program, on_card.plan, CudaExecutor::Launch::eager);
   CudaExecutor graphs(on_card.program, on_card.plan, CudaExecutor::Launch::graph);
   CpuExecutor cpu(on_cpu.program, on_cpu.plan, machine_with(1));
-  const auto as_eager = run_with_changing_scalars(s, on_card, eager), as_graphs = run_with_changing_scalars(s, on_card, graphs),
+  const auto as_eager = run_with_changing_scalars(s, on_card, eager),
+             as_graphs = run_with_changing_scalars(s, on_card, graphs),
              as_cpu = run_with_changing_scalars(s, on_cpu, cpu);
   for (std::size_t i = 0; i < as_cpu.size(); ++i) {
     const ControlBlock &card = as_graphs[i], &expected = as_cpu[i];
@@ -126,7 +127,8 @@ TEST(CudaExecutor, graphs_follow_learning_rate_loss_scale_and_overflow_as_the_cp
     EXPECT_EQ(card.loss_scale, expected.loss_scale) << i;
     EXPECT_EQ(card.clean_steps, expected.clean_steps) << i;
     EXPECT_EQ(card.skips, expected.skips) << i;
-    EXPECT_TRUE(close(card.loss_sum, expected.loss_sum, DType::fp16)) << i << ": " << card.loss_sum << ", " << expected.loss_sum;
+    EXPECT_TRUE(close(card.loss_sum, expected.loss_sum, DType::fp16))
+        << i << ": " << card.loss_sum << ", " << expected.loss_sum;
     EXPECT_EQ(card.loss_sum, as_eager[i].loss_sum) << i;
     EXPECT_EQ(card.loss_scale, as_eager[i].loss_scale) << i;
     EXPECT_EQ(std::memcmp(&card.gradient_norm, &as_eager[i].gradient_norm, sizeof(double)), 0) << i;
