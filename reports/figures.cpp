@@ -119,8 +119,8 @@ std::optional<Figure> time_memory_figure(const Analysis& analysis) {
     figure.rows.push_back({record.id, analysis.names.label(record), precision_of(record),
                            std::to_string(peak_bytes(record)), raw(record.step_time_ns->median / per),
                            optional_raw(record.step_time_ns->low, per), optional_raw(record.step_time_ns->high, per),
-                           flag(frontier), flag(reference), flag(&cell == analysis.best()), flag(named.contains(&cell)),
-                           record.numerics.arithmetic});
+                           flag(frontier), flag(reference), flag(&cell == analysis.best() && analysis.answer.settled),
+                           flag(named.contains(&cell)), record.numerics.arithmetic});
   }
   for (const Fit& fit : analysis.answer.fits) {  // vertical lines, where they fall among the points
     if (fit.bytes < least || fit.bytes > most) continue;
@@ -229,7 +229,7 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
                 .title = "Time by operation",
                 .caption =
                     "The operations of a profiled step, recompute apart from forward; of each operation the reference "
-                    "above, the recommended cell below.",
+                    "above, the fastest cell below.",
                 .labels = {{"x", "time in a profiled step"}},
                 .columns = {"cell", "label", "role", "operation", "phase", "start_ns", "time_ns", "total_ns"}};
   std::map<std::string, double> totals;  // of an operation over the compared cells, to order them
@@ -264,7 +264,7 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
       for (const char* phase : phases_in_order) {
         if (!by_phase.contains(phase)) continue;
         figure.rows.push_back({cell->record.id, analysis.names.label(cell->record),
-                               cell == analysis.baseline() ? "reference" : "recommended", operation, phase, raw(start),
+                               cell == analysis.baseline() ? "reference" : "fastest", operation, phase, raw(start),
                                raw(by_phase[phase]), raw(total)});
         start += by_phase[phase];
       }
@@ -277,7 +277,7 @@ std::optional<Figure> difference_figure(const Analysis& analysis, const Explanat
   const Record &from = analysis.baseline()->record, &to = analysis.best()->record;
   Figure figure{
       .name = "difference",
-      .title = "From the reference to the recommended cell",
+      .title = "From the reference to the fastest cell",
       .caption = fmt::format(
           "Contributions to the difference of {} a step; they sum to it exactly. The residual, {}, is what "
           "the profiled visits did otherwise than the timed ones{}.",

@@ -213,7 +213,7 @@ ReportSection trust_section(const Analysis& analysis) {
   flatten(environment, "", analysis.run.environment);
   if (!environment.rows.empty()) section.blocks.push_back(block(std::move(environment)));
   if (analysis.best() != nullptr && !analysis.best()->record.repeat.empty()) {
-    section.blocks.push_back(code("Measure the recommended cell again", analysis.best()->record.repeat));
+    section.blocks.push_back(code("Measure the fastest cell again", analysis.best()->record.repeat));
   }
   if (!analysis.run.matrix_text.empty())
     section.blocks.push_back(code("The matrix of this run (matrix.toml)", analysis.run.matrix_text));

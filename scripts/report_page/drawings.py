@@ -142,10 +142,12 @@ def time_memory(rows, names):
 
 
 def frame_to_points(axes, heights, bars, logarithmic):
-    """The frame follows the points and the bars of usual width; one that is much wider is cut."""
+    """The frame follows the points and the bars of usual width; one that is much wider is cut, so that points fill half of it."""
     usual = 3 * statistics.median(high - low for low, high in bars) if bars else 0
     inside = [end for bar in bars if bar[1] - bar[0] <= usual for end in bar]
-    low, high = min(heights + inside), max(heights + inside)
+    beside = 0.5 * max(max(heights) - min(heights), 0.25 * max(heights))
+    low = max(min(heights + inside), min(heights) - beside)
+    high = min(max(heights + inside), max(heights) + beside)
     bars_low, bars_high = axes.get_ylim()
     if logarithmic:
         axes.set_ylim(max(bars_low, low / 1.5), min(bars_high, high * 1.5))
@@ -300,13 +302,13 @@ def roofline(rows, names):
         axes.plot(x, y, color=colour(row["precision"] if row["kind"] == "peak" else "muted"), linewidth=1.3 if row["kind"] == "peak" else 1.0, zorder=1)
     labelled = []
     for index, row in enumerate(points):
-        x, y, ink, best = number(row["intensity"]), number(row["flops_per_second"]) / giga, colour(row["precision"]), row["role"] == "recommended"
+        x, y, ink, best = number(row["intensity"]), number(row["flops_per_second"]) / giga, colour(row["precision"]), row["role"] == "fastest"
         mark, = axes.plot([x], [y], "o", markersize=6.5 if best else 5.5, markerfacecolor=ink if best else colour("paper"), markeredgecolor=ink, markeredgewidth=1.3,
                           zorder=3)
         name = row["operation"] + ("" if row["phase"] in ("forward", "backward") else f" ({row['phase']})")
         mark.set_gid(f"point{index}")
         figure.tooltips[f"point{index}"] = f"{row['label']}: {name}, {y:.1f} GFLOP/s, {x:.1f} FLOPs a byte"
-        if best or not any(other["role"] == "recommended" for other in points):
+        if best or not any(other["role"] == "fastest" for other in points):
             labelled.append((x, y, name, ink, "normal"))
     low = min(number(row["flops_per_second"]) for row in points) / giga
     high = max(ends(row)[1][1] for row in lines)
