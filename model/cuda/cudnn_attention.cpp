@@ -8,7 +8,7 @@ namespace stepscope {
 
 std::string why_no_cudnn() { return "this program was built without cuDNN's headers and its frontend's"; }
 
-CudnnPlan plan_cudnn_attention(const CudnnAttentionShape&, CudnnPass, const std::string&) {
+CudnnPlan plan_cudnn_attention(const CudnnAttentionShape&, CudnnPass, const std::string&, bool) {
   throw Unsupported(why_no_cudnn());
 }
 
@@ -53,23 +53,36 @@ struct Layout {
                        heads = shape.kv_heads * shape.queries;
     packed = {s * row, shape.queries > 1 ? d : group, row, 1};
     out = {s * heads * d, d, heads * d, 1};
-    statistic = {heads * s, s, 1, 1};
+    statistic = {h * s, s, 1, 1};  // of a call, packed: cuDNN before 9.26 takes no other
+  }
+};
+
+// The frontend tells a plan's workspace once it is built; the library knows that of a configuration before.
+class FrontendGraph : public fe::graph::Graph {
+ public:
+  std::int64_t workspace_bytes(const std::shared_ptr<const fe::DeviceProperties>& properties) {
+    fe::EngineConfigList configurations;
+    check(fe::detail::query_cudnn_heuristics_impl(operation_graph, configurations, {fe::HeurMode_t::A}, -1, properties),
+          "the heuristic");
+    std::int64_t bytes = 0;
+    check(fe::detail::get_workspace_size(configurations.front(), bytes), "the workspace");
+    return bytes + get_fe_workspace_size_subtree();
   }
 };
 
 class Graph {
  public:
   Graph(const CudnnAttentionShape& shape, const std::string& device_properties) : shape_(shape), layout_(shape) {
-    const auto properties = std::make_shared<fe::DeviceProperties>();
+    properties_ = std::make_shared<fe::DeviceProperties>();
     std::vector<std::uint8_t> json(device_properties.begin(), device_properties.end());
     json.push_back(0);
-    check(properties->deserialize(json), "device properties");
+    check(properties_->deserialize(json), "device properties");
     const fe::DataType_t narrow = shape.dtype == DType::fp16 ? fe::DataType_t::HALF : fe::DataType_t::BFLOAT16;
     graph_.set_io_data_type(narrow)
         .set_intermediate_data_type(fe::DataType_t::FLOAT)
         .set_compute_data_type(fe::DataType_t::FLOAT)
         .set_sm_version(90)
-        .set_device_properties(properties);
+        .set_device_properties(properties_);
   }
 
   void add_forward() {
@@ -96,17 +109,18 @@ class Graph {
       gradient->set_output(true).set_dim({layout_.b, heads, layout_.s, layout_.d}).set_stride(layout_.packed);
   }
 
-  CudnnPlan plan() {
+  CudnnPlan plan(bool whole) {
     CudnnPlan plan;
     check(graph_.validate(), "the graph");
     check(graph_.build_operation_graph(), "the operation graph");
     check(graph_.create_execution_plans({fe::HeurMode_t::A}), "no engine");
     plan.engines = graph_.get_execution_plan_count();
     if (plan.engines == 0) throw Unsupported("cuDNN: no engine takes this attention");
-    check(graph_.get_workspace_size_plan_at_index(0, plan.workspace_bytes), "the workspace");
+    plan.workspace_bytes = graph_.workspace_bytes(properties_);
+    if (!whole) return plan;
     fe::error_t built = graph_.build_plan_at_index(0);
     plan.built = built.is_good();
-    plan.last_word = built.get_message();
+    plan.why_not_built = built.get_message();
     return plan;
   }
 
@@ -135,7 +149,8 @@ class Graph {
 
   CudnnAttentionShape shape_;
   Layout layout_;
-  fe::graph::Graph graph_;
+  std::shared_ptr<fe::DeviceProperties> properties_;
+  FrontendGraph graph_;
 };
 
 }  // namespace
@@ -145,12 +160,13 @@ std::string why_no_cudnn() {
   return fe::cudnn_dlhandle == nullptr ? "libcudnn.so.9 cannot be loaded" : "";
 }
 
-CudnnPlan plan_cudnn_attention(const CudnnAttentionShape& shape, CudnnPass pass, const std::string& device_properties) {
+CudnnPlan plan_cudnn_attention(const CudnnAttentionShape& shape, CudnnPass pass, const std::string& device_properties,
+                               bool whole) {
   if (const std::string why = why_no_cudnn(); !why.empty()) throw Unsupported(why);
   if (size_bytes(shape.dtype) != 2) throw Unsupported("cuDNN: its fused attention takes bf16 and fp16");
   Graph graph(shape, device_properties);
   pass == CudnnPass::forward ? graph.add_forward() : graph.add_backward();
-  return graph.plan();
+  return graph.plan(whole);
 }
 
 }  // namespace stepscope

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 #include <tuple>
 
@@ -27,10 +28,21 @@ constexpr const char* h100 =
  "smClockRateKHz": 1980000, "memClockRateKHz": 2619000, "l2CacheSize": 52428800, "cudaDeviceId": 0, "deviceVer": 900,
  "driverVer": 13000, "deviceName": "NVIDIA H100 80GB HBM3"})";
 
+// cuDNN offers no engine where libcuda.so.1 is not to be had; a toolkit's stub has that name and no driver behind it.
+bool has_driver_or_stub() {
+  const char* const home = std::getenv("CUDA_HOME");
+  for (const std::string& file :
+       {std::string("libcuda.so.1"), std::string(home == nullptr ? "" : home) + "/lib64/stubs/libcuda.so",
+        std::string("/usr/local/cuda/lib64/stubs/libcuda.so")})
+    if (dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return true;
+  return false;
+}
+
 class CudnnAttention : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = why_no_cudnn(); !why.empty()) GTEST_SKIP() << why;
+    if (!has_driver_or_stub()) GTEST_SKIP() << "neither a driver nor a toolkit's stub of one";
   }
 };
 
@@ -69,6 +81,15 @@ TEST_F(CudnnAttention, has_an_engine_for_every_preset_forward_and_backward) {
         EXPECT_GT(plan.engines, 0);
         EXPECT_GE(plan.workspace_bytes, 0);
       }
+}
+
+TEST_F(CudnnAttention, is_built_as_far_as_loading_its_kernel) {
+  for (const CudnnPass pass : {CudnnPass::forward, CudnnPass::backward}) {
+    const CudnnPlan plan = plan_cudnn_attention(
+        {.batch = 4, .sequence = 1024, .kv_heads = 2, .queries = 7, .head_dim = 64, .padding = true, .scale = 0.125},
+        pass, h100, true);
+    EXPECT_TRUE(plan.built || plan.why_not_built.find("cuLibraryLoadData") != std::string::npos) << plan.why_not_built;
+  }
 }
 
 TEST_F(CudnnAttention, a_deterministic_gradient_wants_more_workspace) {
