@@ -144,7 +144,7 @@ ReportSection why_section(const RunComparison& comparison) {
   }
   const Explanation why = *explain(*cell->a, *cell->b);
   section.blocks.push_back(paragraph(fmt::format(
-      "{} changed the most: {} a step before, {} after. `stepscope explain` tells it of any cell.", cell->label,
+      "{} changed the most: {} a step before, {} after. The command explain tells it of any cell.", cell->label,
       format_time(cell->a->record.step_time_ns->median), format_time(cell->b->record.step_time_ns->median))));
   if (why.explains)
     section.blocks.push_back(

@@ -1,5 +1,6 @@
 // stepscope compare: two runs side by side, what differed around them first; the exit status says whether something got worse.
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <memory>
@@ -7,7 +8,10 @@
 
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/interrupt.h"
 #include "harness/run_files.h"
+#include "harness/self_test.h"
+#include "model/base/error.h"
 #include "model/base/file.h"
 #include "reports/comparison.h"
 #include "reports/comparison_page.h"
@@ -22,10 +26,20 @@ namespace fs = std::filesystem;
 
 struct CompareCommand {
   std::string a, b, out;
-  bool json = false;
+  bool json = false, self_test = false;
+  int pairs = 20, threads = 0;
+  std::vector<double> added_work = {0, 0.02, 0.05};
 };
 
 constexpr int measured_regression = 1;
+
+struct TemporaryRuns {
+  fs::path folder;
+  ~TemporaryRuns() {
+    std::error_code error;
+    fs::remove_all(folder, error);
+  }
+};
 
 std::string time_of(const Record& record) { return has_time(record) ? format_time(record.step_time_ns->median) : "-"; }
 
@@ -95,7 +109,37 @@ nlohmann::ordered_json json_of(const RunComparison& comparison) {
   return json;
 }
 
+// In a folder that is removed whatever happens.
+void test_itself(const CompareCommand& command) {
+  const Machine machine = machine_of(command.threads);
+  std::string pattern = (fs::temp_directory_path() / "stepscope-self-test-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr)
+    throw MachineError(fmt::format("{}: no folder can be made there", fs::temp_directory_path().string()));
+  const TemporaryRuns runs{pattern};
+  watch_interrupts();
+  const std::optional<SelfTest> test =
+      run_self_test({.machine = machine, .folder = pattern, .pairs = command.pairs, .extra_work = command.added_work},
+                    [&](const std::string& line) {
+                      if (command.json) return;
+                      fmt::print("{}\n", line);
+                      std::fflush(stdout);
+                    });
+  if (!test) throw ExitStatus{interrupted_status};
+  const std::string why_not = keep_self_test(machine, *test);
+  if (!why_not.empty()) fmt::print(stderr, "note: not kept for reports: {}\n", why_not);
+  if (command.json)
+    fmt::print("{}\n", to_json(*test).dump());
+  else
+    fmt::print("{}\n", in_words(*test));
+}
+
 void compare(const CompareCommand& command) {
+  if (command.self_test) {
+    if (!command.a.empty() || !command.out.empty())
+      throw UsageError("--self-test makes runs of its own: no RUN and no --out with it");
+    return test_itself(command);
+  }
+  if (command.b.empty()) throw UsageError("compare: two runs' folders are needed, before and after");
   const MeasuredRun a = read_run(command.a), b = read_run(command.b);
   const RunComparison comparison = compare_runs(a, b);
   if (!command.out.empty()) {
@@ -114,9 +158,23 @@ void add_compare(CLI::App& app) {
   auto command = std::make_shared<CompareCommand>();
   CLI::App& sub = *app.add_subcommand(
       "compare", "two runs, cell by cell: slower, faster, same or undecided; exit status 1 where something got worse");
-  sub.add_option("before", command->a, "a run's folder")->type_name("RUN")->required();
-  sub.add_option("after", command->b, "the other run's folder")->type_name("RUN")->required();
+  sub.add_option("before", command->a, "a run's folder")->type_name("RUN");
+  sub.add_option("after", command->b, "the other run's folder")->type_name("RUN");
   sub.add_option("--out", command->out, "folder for a page of it: index.html, report.md, figures")->type_name("DIR");
+  CLI::Option* self_test = sub.add_flag(
+      "--self-test", command->self_test,
+      "measure how often this is wrong here: pairs of equal runs, and with 2 % and 5 % more work; reports then say so");
+  sub.add_option("--pairs", command->pairs, "of the self-test, for each of the three")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->needs(self_test)
+      ->capture_default_str();
+  sub.add_option("--added-work", command->added_work, "of the self-test: shares of a step's time, 0 for equal runs")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs(self_test)
+      ->capture_default_str();
+  add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { compare(*command); });
 }

@@ -80,6 +80,25 @@ TEST_F(Compare, two_runs_of_one_program_and_two_cells_of_one_run) {
   EXPECT_THAT(refused({"explain", a, plain + "x", plain}), HasSubstr("the nearest is " + plain));
   EXPECT_THAT(refused({"explain", a, plain}), HasSubstr("two cells of"));
   EXPECT_THAT(refused({"compare", a, (folder / "none").string()}), HasSubstr("none"));
+  EXPECT_THAT(refused({"compare", a}), HasSubstr("two runs' folders"));
+  EXPECT_THAT(refused({"compare", a, b, "--self-test"}), HasSubstr("no RUN"));
+  EXPECT_THAT(refused({"compare", a, b, "--pairs", "3"}), HasSubstr("--self-test"));
+}
+
+// Twice the work is found on any machine; the report of a later run says what was found.
+TEST_F(Compare, tests_itself_and_finds_work_that_was_added) {
+  setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
+  const testing::ProgramRun tested = testing::run_program(
+      {"compare", "--self-test", "--pairs", "1", "--added-work", "1.0", "--threads", "1", "--json"});
+  ASSERT_EQ(tested.status, 0) << tested.error;
+  const Json level = Json::parse(tested.out).at("levels").at(0);
+  EXPECT_EQ(level.at("extra_work"), 1.0);
+  EXPECT_EQ(level.at("pairs"), 1);
+  EXPECT_EQ(level.at("slower"), 1) << tested.out;
+  const std::string later = run("later");
+  EXPECT_EQ(testing::run_program({"report", later}).status, 0);
+  EXPECT_THAT(read_file(later + "/report/report.md"), HasSubstr("100 % more work found in 1 of 1"));
+  unsetenv("XDG_CACHE_HOME");
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ class RunComparisons : public TemporaryFolder {
   MeasuredRun run(const std::string& name, const SyntheticRun& of) { return read_run(of.write(folder / name)); }
 };
 
+const SyntheticRun quick{.timed_steps = 4, .learning_steps = 0};
+
 const CellComparison& of_precision(const RunComparison& comparison, const std::string& precision) {
   const auto found = std::find_if(comparison.cells.begin(), comparison.cells.end(), [&](const CellComparison& cell) {
     return !cell.is_sentinel && precision_of(cell.a->record) == precision;
@@ -29,8 +31,8 @@ const CellComparison& of_precision(const RunComparison& comparison, const std::s
 }
 
 TEST_F(RunComparisons, one_program_is_told_from_its_machine_by_the_reference_cell) {
-  MeasuredRun a = run("a", {.rounds = 5, .noise = 0.002, .drift = 0, .seed = 1}),
-              b = run("b", {.rounds = 5, .noise = 0.002, .drift = 0, .seed = 2});
+  MeasuredRun a = run("a", {.rounds = 5, .timed_steps = 4, .noise = 0.002, .drift = 0, .learning_steps = 0, .seed = 1}),
+              b = run("b", {.rounds = 5, .timed_steps = 4, .noise = 0.002, .drift = 0, .learning_steps = 0, .seed = 2});
   for (Cell& cell : b.cells)  // the machine was a tenth slower
     for (Visit& visit : cell.visits)
       for (double& step : visit.step_time_ns) step *= 1.1;
@@ -83,7 +85,7 @@ TEST_F(RunComparisons, of_twenty_runs_of_their_kind_at_most_one_is_called_differ
 }
 
 TEST_F(RunComparisons, cells_are_matched_by_what_both_versions_know_of_them_and_none_is_left_out) {
-  MeasuredRun a = run("a", {}), b = run("b", {});
+  MeasuredRun a = run("a", quick), b = run("b", quick);
   for (Cell& cell : b.cells) cell.record.axes["added_later"] = 3, cell.record.id += "-new";
   const Record gone = b.cells.front().record;
   b.cells.erase(b.cells.begin());
@@ -95,7 +97,7 @@ TEST_F(RunComparisons, cells_are_matched_by_what_both_versions_know_of_them_and_
 }
 
 TEST_F(RunComparisons, a_byte_more_and_a_failure_are_regressions) {
-  const MeasuredRun a = run("a", {});
+  const MeasuredRun a = run("a", quick);
   MeasuredRun bigger = a, failed = a;
   bigger.cells[2].record.bytes.used_peak = peak_bytes(a.cells[2].record) + 1;
   const RunComparison more = compare_runs(a, bigger);
@@ -109,7 +111,8 @@ TEST_F(RunComparisons, a_byte_more_and_a_failure_are_regressions) {
 }
 
 TEST_F(RunComparisons, a_page_says_what_differed_first_and_has_every_cell) {
-  const MeasuredRun a = run("a", {.seed = 1}), b = run("b", {.bf16_time = 0.7, .seed = 2});
+  const MeasuredRun a = run("a", quick),
+                    b = run("b", {.timed_steps = 4, .bf16_time = 0.7, .learning_steps = 0, .seed = 2});
   const RunComparison comparison = compare_runs(a, b);
   const Report report = comparison_report(a, b, comparison);
   ASSERT_EQ(report.sections.size(), 3U);
