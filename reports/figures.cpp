@@ -273,11 +273,11 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
   return unless_too_small(std::move(figure), totals.size());
 }
 
-std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation) {
-  const Record &from = analysis.baseline()->record, &to = analysis.best()->record;
+Figure waterfall_figure(std::string title, const NamedRecord& from, const NamedRecord& to,
+                        const Explanation& explanation) {
   Figure figure{
       .name = "difference",
-      .title = "From the reference to the fastest cell",
+      .title = std::move(title),
       .caption = fmt::format(
           "Contributions to the difference of {} a step; they sum to it exactly. The residual, {}, is what "
           "the profiled visits did otherwise than the timed ones{}.",
@@ -285,16 +285,23 @@ std::optional<Figure> difference_figure(const Analysis& analysis, const Explanat
           explanation.residual_is_large ? ", more than 2 % of the difference, so read the parts with care" : ""),
       .labels = {{"x", "time of a step"}},
       .columns = {"name", "kind", "start_ns", "end_ns", "difference_ns"}};
-  double at = from.step_time_ns->median;
-  figure.rows.push_back({analysis.names.label(from), "total", "0", raw(at), raw(at)});
+  double at = from.record.step_time_ns->median;
+  figure.rows.push_back({from.name, "total", "0", raw(at), raw(at)});
   for (const WaterfallStep& step : grouped(explanation, 10)) {
     figure.rows.push_back({step.name, "contribution", raw(at), raw(at + step.difference_ns), raw(step.difference_ns)});
     at += step.difference_ns;
   }
   figure.rows.push_back(
       {"residual", "residual", raw(at), raw(at + explanation.residual_ns), raw(explanation.residual_ns)});
-  figure.rows.push_back(
-      {analysis.names.label(to), "total", "0", raw(to.step_time_ns->median), raw(to.step_time_ns->median)});
+  const std::string end = raw(to.record.step_time_ns->median);
+  figure.rows.push_back({to.name, "total", "0", end, end});
+  return figure;
+}
+
+std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation) {
+  const Record &from = analysis.baseline()->record, &to = analysis.best()->record;
+  Figure figure = waterfall_figure("From the reference to the fastest cell", {analysis.names.label(from), from},
+                                   {analysis.names.label(to), to}, explanation);
   const std::size_t points = figure.rows.size();
   return unless_too_small(std::move(figure), points);
 }

@@ -420,6 +420,30 @@ def difference(rows, names):
     return figure
 
 
+def ratios(rows, names):
+    figure, axes = new_figure(0.9 + 0.3 * len(rows))
+    axes.axvspan(1 / 1.01, 1.01, color=colour("muted"), alpha=0.18, linewidth=0, zorder=0)
+    axes.axvline(1, color=colour("muted"), linewidth=0.9, zorder=1)
+    inks = {"slower": colour("bad"), "faster": colour("good")}
+    for y, row in enumerate(rows):
+        ink = inks.get(row["verdict"], colour("ink"))
+        if row["low"]:
+            axes.plot([number(row["low"]), number(row["high"])], [y, y], color=ink, linewidth=1.4, alpha=0.6, zorder=2)
+        filled = row["verdict"] in inks
+        axes.plot([number(row["ratio"])], [y], "o", markersize=6, markerfacecolor=ink if filled else colour("paper"), markeredgecolor=ink,
+                  markeredgewidth=1.3, zorder=3)
+        axes.annotate(row["verdict"], (max(number(row["high"] or row["ratio"]), number(row["ratio"])), y), textcoords="offset points", xytext=(6, 0),
+                      va="center", fontsize=8.3, color=ink)
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.tick_params(axis="y", labelcolor=colour("ink"))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.16)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(names["x"])
+    return figure
+
+
 def learning(rows, names):
     cells = distinct(rows, "label")
     time = time_unit(max(number(row["elapsed_ns"]) for row in rows))
@@ -463,4 +487,4 @@ def name_curves(axes, ends):
                       annotation_clip=False, arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 0})
 
 
-ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, predicted_time, difference, learning)}
+ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, predicted_time, difference, ratios, learning)}
