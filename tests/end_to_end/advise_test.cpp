@@ -101,7 +101,7 @@ TEST_F(AdviseHere, measures_the_best_and_corrects_itself) {
   words[1] = "gpt2-tiny";
   const testing::ProgramRun other = advise(words);
   EXPECT_EQ(other.status, 2);
-  EXPECT_THAT(other.error, HasSubstr("holds a run of another matrix"));
+  EXPECT_THAT(other.error, HasSubstr("holds a run of another model or training"));
 }
 
 // What is pasted is one cell, whatever the file and --set said of techniques.
