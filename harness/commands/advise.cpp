@@ -156,14 +156,16 @@ AdviceRequest request_of(const AdviseCommand& command) {
 
 // "global_batch=256": the fields in which a base differs from the others of its matrix.
 std::vector<std::string> own_fields(const MatrixCell& base, const std::vector<MatrixCell>& bases) {
+  std::set<std::string> given;
+  for (const MatrixCell& other : bases)
+    for (const auto& [name, assignment] : *other.given) given.insert(name);
   std::vector<std::string> sets;
-  for (const auto& [name, assignment] : *base.given) {
-    const auto& value = assignment.value;
-    const bool everywhere = std::all_of(bases.begin(), bases.end(), [&, &name = name](const MatrixCell& other) {
-      const auto found = other.given->find(name);
-      return found != other.given->end() && found->second.value == value;
-    });
-    if (!everywhere) sets.push_back(fmt::format("{}={}", name, to_string(value)));
+  for (const std::string& name : given) {
+    const Field& field = field_named(name, "");
+    const auto value = field.get(base.configuration);
+    if (std::any_of(bases.begin(), bases.end(),
+                    [&](const MatrixCell& other) { return field.get(other.configuration) != value; }))
+      sets.push_back(fmt::format("{}={}", name, to_string(value)));
   }
   return sets;
 }
