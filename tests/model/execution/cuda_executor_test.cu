@@ -252,6 +252,32 @@ TEST(CudaExecutor, a_batch_is_copied_beside_the_update_and_never_earlier) {
   }
 }
 
+TEST(CudaExecutor, who_takes_times_sees_operations_that_are_done) {
+  struct Waiting final : Observer {
+    explicit Waiting(bool t) : times(t) {}
+    [[nodiscard]] bool takes_times() const override { return times; }
+    void operation_begins(int, int) override { before = work(); }
+    void operation_ends(int, int) override { (work() > before ? done : not_done) += 1; }
+    static std::size_t work() { return host_simt::counts().kernels + host_simt::counts().memsets; }
+    bool times;
+    std::size_t before = 0;
+    int done = 0, not_done = 0;
+  };
+  const StepSetting s = small("fp32");
+  const Step step = build(s, this_card());
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  executor.initialise(1);
+  fill_batch(s, step.program, executor);
+  Waiting waits(true), passes(false);
+  executor.observe(&waits);
+  executor.step(1e-3);
+  executor.observe(&passes);
+  executor.step(1e-3);
+  executor.observe(nullptr);
+  EXPECT_GT(waits.done, passes.done);
+  EXPECT_EQ(passes.done, 0);
+}
+
 TEST(CudaExecutor, writing_the_next_batch_waits_for_no_step) {
   const StepSetting s = small("fp32");
   const Step step = build(s, this_card());
