@@ -29,6 +29,7 @@ struct Part {
 constexpr std::pair<const char*, const char*> same_keys[] = {{"program_hash", "builds of the program"},
                                                              {"matrix_hash", "matrices"},
                                                              {"data_hash", "texts, vocabularies or masks"},
+                                                             {"device", "devices"},
                                                              {"processor", "processors"},
                                                              {"threads", "numbers of threads"}};
 
