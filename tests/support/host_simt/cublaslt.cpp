@@ -94,6 +94,7 @@ Matrix matrix_of_layout(const void* first, cublasLtMatrixLayout_t layout, const 
       .batch = attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT)};
   require_lt(attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_ORDER) == CUBLASLT_ORDER_COL, "only column order");
   require_lt(m.stride >= m.rows, std::string(name) + ": a leading dimension below its rows");
+  require_lt(m.batch >= 1 && m.batch_stride >= 0, std::string(name) + ": a batch that is none, or runs backwards");
   require_lt(reinterpret_cast<std::uintptr_t>(first) % static_cast<unsigned>(size_bytes(m.dtype)) == 0,
              std::string(name) + " is not aligned to its elements");
   require_lt(in_device_memory(first, static_cast<std::size_t>(m.bytes())),
@@ -219,9 +220,15 @@ void check_shapes(const Call& call) {
              "shapes do not fit");
   require_lt(call.a.batch == call.d.batch && call.b.batch == call.d.batch && call.c.batch == call.d.batch,
              "batches of different lengths");
+  const Matrix& d = call.d;
+  const bool one_after_another = d.batch_stride >= (d.columns - 1) * d.stride + d.rows,
+             between_columns = d.batch_stride >= d.rows && (d.batch - 1) * d.batch_stride + d.rows <= d.stride;
+  require_lt(d.batch == 1 || one_after_another || between_columns, "results of a batch lie over one another");
+  require_lt(call.c.first == d.first && call.c.stride == d.stride && call.c.batch_stride == d.batch_stride,
+             "C lies elsewhere than D");
   const auto apart = [&](const Matrix& m) {
-    const auto *begin = static_cast<const char*>(m.first), *d = static_cast<const char*>(call.d.first);
-    return begin + m.bytes() <= d || d + call.d.bytes() <= begin;
+    const auto *begin = static_cast<const char*>(m.first), *result = static_cast<const char*>(d.first);
+    return begin + m.bytes() <= result || result + d.bytes() <= begin;
   };
   require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
 }
