@@ -3,6 +3,7 @@
 //     dynamic_shared<T>()    the launch's dynamic shared memory
 //     launch(kernel, grid, block, shared_bytes, stream, arguments...);           // instead of <<<>>>; throws MachineError
 //     sine_of_half_turns(x)  sin(pi x) in fp64: sin itself keeps a table in local memory for arguments that are large
+//     power_of_2(x)          2^x in one instruction: within 2^-22 of itself, 0 below 2^-126 and at -inf
 //     mma_16x8x16<T>(d, a, b)        one step of a warp on tensor cores: bf16 or fp16 in, sums in fp32
 //     load_matrices(r, at)           four 8 x 8 matrices of shared memory, as that step takes them; _transposed: each one turned
 //     two_of<T>(low, high)           two floats rounded to T, in one register
@@ -36,6 +37,12 @@ __device__ T* dynamic_shared() {
 
 __device__ __forceinline__ double sine_of_half_turns(double x) { return sinpi(x); }
 __device__ __forceinline__ double cosine_of_half_turns(double x) { return cospi(x); }
+
+__device__ __forceinline__ float power_of_2(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
 
 template <class... Parameters>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,

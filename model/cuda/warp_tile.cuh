@@ -7,6 +7,7 @@
 // Sixteen rows a warp read 512 bytes of shared memory for each 8,192 FLOPs; 16 M rows (M sums beside one another) M times fewer.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "model/cuda/device.cuh"
@@ -83,6 +84,15 @@ __device__ __forceinline__ void load_left(LeftRows<Chunks>& left, const T* row_g
   for (int r = 0; r < 4; ++r) left.at[c][r] = two_at((r % 2 == 0 ? row_g : row_g8) + 16 * c + 2 * t + 8 * (r / 2));
 }
 
+// Sums of bits that are not set become -inf: bit 4 n + i is at[n][i]. What an exponential makes of them is 0.
+template <int Tiles>
+__device__ __forceinline__ void hide(RowSums<Tiles>& sums, unsigned bits) {
+  static_assert(4 * Tiles <= 32);
+  STEPSCOPE_UNROLL
+  for (int i = 0; i < 4 * Tiles; ++i)
+    if ((bits >> i & 1u) == 0) sums.at[i / 4][i % 4] = -INFINITY;
+}
+
 // Sums rounded to T, as a left operand.
 template <class T, int Tiles>
 __device__ __forceinline__ LeftRows<Tiles / 2> left_of(const RowSums<Tiles>& sums) {
@@ -148,13 +158,15 @@ __device__ __forceinline__ void add_product(RowSums<Width / 8> (&sums)[M], const
   }
 }
 
-// A block fetches rows [0, Rows) from `rows` on, zeros from `present` on: there after wait_for_copies() and a barrier.
-template <int Rows, class T, int Width>
+// A block of so many threads fetches rows [0, Rows) from `rows` on, zeros from `present` on: there after wait_for_copies() and a barrier.
+template <int Rows, int Threads, class T, int Width>
 __device__ __forceinline__ void fetch_rows(TileRows<T, Width> to, const T* rows, std::int64_t stride,
                                            std::int64_t present) {
-  constexpr int packs = Width * static_cast<int>(sizeof(T)) / 16, of_pack = 16 / static_cast<int>(sizeof(T));
-  for (int i = static_cast<int>(threadIdx.x); i < Rows * packs; i += static_cast<int>(blockDim.x)) {
-    const int row = i / packs, column = i % packs * of_pack;
+  constexpr int of_pack = 16 / static_cast<int>(sizeof(T)), packs = Width / of_pack, at_once = Threads / packs;
+  static_assert(Threads % packs == 0 && Rows % at_once == 0);
+  const int first = static_cast<int>(threadIdx.x) / packs, column = static_cast<int>(threadIdx.x) % packs * of_pack;
+  STEPSCOPE_UNROLL
+  for (int row = first; row < first + Rows; row += at_once) {
     const bool there = row < present;
     copy_16(to.at(row, column), rows + (there ? row * stride + column : 0), there);
   }

@@ -24,25 +24,25 @@ struct FlashForward {
   };
 
   // Scores become weights over the maximum so far, and what was summed before is brought to that maximum.
-  // bits: seen_by_rows. The lane's share of the total is its own until the end.
-  __device__ __forceinline__ static void weigh(Scores& s, Sums& o, Row& row, unsigned bits, float scale) {
+  // The lane's share of the total is its own until the end.
+  __device__ __forceinline__ static void weigh(Scores& s, Sums& o, Row& row, float scale) {
     STEPSCOPE_UNROLL
     for (int h = 0; h < 2; ++h) {
       float most = row.most[h];
       STEPSCOPE_UNROLL
       for (int i = 0; i < keys / 4; ++i) {
         float& x = s.at[i / 2][2 * h + i % 2];
-        x = (bits >> (i / 2 * 4 + 2 * h + i % 2) & 1u) != 0 ? x * scale : -INFINITY;
+        x *= scale;
         most = max_of(x, most);
       }
       most = combine_quad(most, max_of<float>);
       const float base = most == -INFINITY ? 0.0f : most;
-      const float shrink = exp2f(row.most[h] - base);
+      const float shrink = power_of_2(row.most[h] - base);
       float sum = 0;
       STEPSCOPE_UNROLL
       for (int i = 0; i < keys / 4; ++i) {
         float& x = s.at[i / 2][2 * h + i % 2];
-        x = exp2f(x - base);
+        x = power_of_2(x - base);
         sum += x;
       }
       row.total[h] = row.total[h] * shrink + sum;
@@ -77,8 +77,8 @@ __global__ void __launch_bounds__(flash_threads, 2)
   const auto values_of = [&](int stage) { return memory.from((2 * stage + 1) * F::keys); };
   const auto fetch = [&](int tile, int stage) {
     const std::int64_t at = keys_at + std::int64_t{tile} * F::keys * l.row_stride;
-    fetch_rows<F::keys>(keys_of(stage), k + at, l.row_stride, S - tile * F::keys);
-    fetch_rows<F::keys>(values_of(stage), v + at, l.row_stride, S - tile * F::keys);
+    fetch_rows<F::keys, flash_threads>(keys_of(stage), k + at, l.row_stride, S - tile * F::keys);
+    fetch_rows<F::keys, flash_threads>(values_of(stage), v + at, l.row_stride, S - tile * F::keys);
   };
   const auto bits_of = [&](int tile, int m) { return seen_by_rows<F::keys / 8>(mask, row + 16 * m, tile * F::keys); };
   const auto seek = [&](int tile) {  // from it on the first of which the block sees anything
@@ -113,7 +113,10 @@ __global__ void __launch_bounds__(flash_threads, 2)
       add_times_rows<T>(scores, query, keys_of(stage));
       const bool whole = !custom && first_key + F::keys <= fewest;
       STEPSCOPE_UNROLL
-      for (int m = 0; m < M; ++m) F::weigh(scores[m], sums[m], statistics[m], whole ? ~0u : bits_of(tile, m), scale);
+      for (int m = 0; m < M; ++m) {
+        if (!whole) hide(scores[m], bits_of(tile, m));
+        F::weigh(scores[m], sums[m], statistics[m], scale);
+      }
       LeftRows<F::keys / 16> weights[M];
       STEPSCOPE_UNROLL
       for (int m = 0; m < M; ++m) weights[m] = left_of<T>(scores[m]);
@@ -146,6 +149,7 @@ bool takes_flash_attention(const CudaBinding& binding, int first) {
   const DType dtype = binding.in_dtype(first);
   if (dtype != DType::bf16 && dtype != DType::fp16) return false;
   if (l.head_dim != 64 && l.head_dim != 128) return false;
+  if (!(op.attributes.scale > 0)) return false;  // hidden scores are -inf before they are scaled
   if (rounds_probabilities(op) && op.attributes.probabilities != dtype) return false;
   for (const std::int64_t stride : {l.batch_stride, l.row_stride, l.group_stride})
     if (stride % 8 != 0) return false;
@@ -161,6 +165,7 @@ namespace {
 template <class T, int D>
 CudaRun bind_flash(const CudaBinding& binding) {
   using F = FlashForward<T, D>;
+  static_assert(two_blocks_fit(F::shared_bytes));
   const AttentionRows rows = attention_rows(binding, 0, 3);
   const HeadLayout& l = rows.layout;
   allow_shared(flash_attention_kernel<T, D>, F::shared_bytes);

@@ -23,6 +23,9 @@ namespace stepscope {
 inline constexpr int flash_warps = 4, flash_threads = flash_warps * warp_lanes;
 inline constexpr float log2_of_e = 1.44269504f, ln_of_2 = 0.69314718f;
 
+// On an A100's SM, whose 164 KiB are the least of the cards that this is for; each block has 1 KiB of the system's and its static ones.
+[[nodiscard]] constexpr bool two_blocks_fit(int shared_bytes) { return 2 * (shared_bytes + 2048) <= 164 << 10; }
+
 // Calls body<T, D>().
 template <class Body>
 CudaRun dispatch_flash(DType dtype, std::int64_t head_dim, Body&& body) {

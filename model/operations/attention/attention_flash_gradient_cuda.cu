@@ -8,19 +8,22 @@
 
 namespace stepscope {
 
-// What s and dp = do v^T become: p and ds. bits: what is seen; lse (times log2 e) and delta of a sum's row or column.
+// What s (-inf where hidden) and dp = do v^T become: p and ds. lse (in powers of 2) and delta are those of the sum's query.
 struct ScoreGradients {
   float scale, scale_of_2;
   bool rounds;  // p, before ds is made of it
 
   template <class T>
-  __device__ __forceinline__ void operator()(float& s, float& dp, bool seen, float lse, float delta) const {
-    float p = seen ? exp2f(s * scale_of_2 - lse) : 0.0f;
+  __device__ __forceinline__ void operator()(float& s, float& dp, float lse, float delta) const {
+    float p = power_of_2(s * scale_of_2 - lse);
     if (rounds) p = low_of<T>(two_of<T>(p, 0.0f));
     s = p;
     dp = p == 0 ? 0.0f : scale * (p * (dp - delta));
   }
 };
+
+// In powers of 2; of a query that sees nothing any number, so that its weights are 2^-inf.
+__device__ __forceinline__ float lse_of_2(float lse) { return lse == -INFINITY ? 0.0f : lse * log2_of_e; }
 
 template <class T, int D>
 struct FlashQueries {
@@ -81,8 +84,8 @@ __global__ void __launch_bounds__(flash_threads, 2)
   const auto values_of = [&](int stage) { return memory.from((2 * stage + 1) * F::keys); };
   const auto fetch = [&](int tile, int stage) {
     const std::int64_t at = keys_at + std::int64_t{tile} * F::keys * l.row_stride;
-    fetch_rows<F::keys>(keys_of(stage), x.k + at, l.row_stride, S - tile * F::keys);
-    fetch_rows<F::keys>(values_of(stage), x.v + at, l.row_stride, S - tile * F::keys);
+    fetch_rows<F::keys, flash_threads>(keys_of(stage), x.k + at, l.row_stride, S - tile * F::keys);
+    fetch_rows<F::keys, flash_threads>(values_of(stage), x.v + at, l.row_stride, S - tile * F::keys);
   };
   const auto bits_of = [&](int tile) { return seen_by_rows<F::keys / 8>(mask, row, tile * F::keys); };
   const auto seek = [&](int tile) {
@@ -96,8 +99,8 @@ __global__ void __launch_bounds__(flash_threads, 2)
   load_left(dout[0], x.dout + l.out_at(b, head, row_g), x.dout + l.out_at(b, head, row_g8));
   float delta[2];
   row_deltas<T, D>(dout[0], x.o + l.out_at(b, head, row_g), x.o + l.out_at(b, head, row_g8), delta);
-  const float lse[2] = {x.lse[l.statistic_at(b, head, row_g)] * log2_of_e,
-                        x.lse[l.statistic_at(b, head, row_g8)] * log2_of_e};
+  const float lse[2] = {lse_of_2(x.lse[l.statistic_at(b, head, row_g)]),
+                        lse_of_2(x.lse[l.statistic_at(b, head, row_g8)])};
   RowSums<D / 8> dq[1] = {};
 
   int tile = seek(0), stage = 0;
@@ -111,11 +114,11 @@ __global__ void __launch_bounds__(flash_threads, 2)
       RowSums<F::keys / 8> scores[1] = {}, dp[1] = {};
       add_times_rows<T>(scores, query, keys_of(stage));
       add_times_rows<T>(dp, dout, values_of(stage));
-      const unsigned bits = !custom && first_key + F::keys <= fewest ? ~0u : bits_of(tile);
+      if (custom || first_key + F::keys > fewest) hide(scores[0], bits_of(tile));
       STEPSCOPE_UNROLL
       for (int i = 0; i < F::keys / 2; ++i)
-        gradients.template operator()<T>(scores[0].at[i / 4][i % 4], dp[0].at[i / 4][i % 4], (bits >> i & 1u) != 0,
-                                         lse[i % 4 / 2], delta[i % 4 / 2]);
+        gradients.template operator()<T>(scores[0].at[i / 4][i % 4], dp[0].at[i / 4][i % 4], lse[i % 4 / 2],
+                                         delta[i % 4 / 2]);
       const LeftRows<F::keys / 16> ds[1] = {left_of<T>(dp[0])};
       add_product<T>(dq, ds, keys_of(stage));
     }
@@ -165,12 +168,13 @@ __global__ void __launch_bounds__(flash_threads, 2)
   const auto fetch = [&](int step, int stage) {
     const int query = query_of(step), mine = static_cast<int>(threadIdx.x);
     const std::int64_t head = kv_head * l.queries + head_of(step);
-    fetch_rows<F::queries>(queries_of(stage), x.q + l.q_at(b, head, query), l.row_stride, S - query);
-    fetch_rows<F::queries>(douts_of(stage), x.dout + l.out_at(b, head, query), l.out_stride(), S - query);
+    fetch_rows<F::queries, flash_threads>(queries_of(stage), x.q + l.q_at(b, head, query), l.row_stride, S - query);
+    fetch_rows<F::queries, flash_threads>(douts_of(stage), x.dout + l.out_at(b, head, query), l.out_stride(),
+                                          S - query);
     if (mine >= F::queries) return;
     const bool present = query + mine < S;
     const std::int64_t at = l.statistic_at(b, head, present ? query + mine : S - 1);
-    lse_of(stage)[mine] = x.lse[at] * log2_of_e;
+    lse_of(stage)[mine] = lse_of_2(x.lse[at]);
     lse_of(stage)[F::queries + mine] = x.delta[at];
   };
   const auto bits_of = [&](int step) {
@@ -186,8 +190,8 @@ __global__ void __launch_bounds__(flash_threads, 2)
   int step = seek(0), stage = 0;
   if (step < steps) {
     const std::int64_t at = l.kv_at(b, kv_head, block_first);
-    fetch_rows<F::keys>(keys, x.k + at, l.row_stride, S - block_first);
-    fetch_rows<F::keys>(values, x.v + at, l.row_stride, S - block_first);
+    fetch_rows<F::keys, flash_threads>(keys, x.k + at, l.row_stride, S - block_first);
+    fetch_rows<F::keys, flash_threads>(values, x.v + at, l.row_stride, S - block_first);
     fetch(step, stage);
   }
   while (step < steps) {
@@ -201,12 +205,12 @@ __global__ void __launch_bounds__(flash_threads, 2)
       add_times_rows<T>(scores, key, queries_of(stage));
       add_times_rows<T>(dp, value, douts_of(stage));
       const bool whole = !custom && first_query + F::queries <= S && first_key + 16 <= mask.count(first_query);
-      const unsigned bits = whole ? ~0u : bits_of(step);
+      if (!whole) hide(scores[0], bits_of(step));
       const float *const lse = lse_of(stage) + 2 * quad_lane(), *const delta = lse + F::queries;
       STEPSCOPE_UNROLL
       for (int i = 0; i < F::queries / 2; ++i)
-        gradients.template operator()<T>(scores[0].at[i / 4][i % 4], dp[0].at[i / 4][i % 4], (bits >> i & 1u) != 0,
-                                         lse[i / 4 * 8 + i % 2], delta[i / 4 * 8 + i % 2]);
+        gradients.template operator()<T>(scores[0].at[i / 4][i % 4], dp[0].at[i / 4][i % 4], lse[i / 4 * 8 + i % 2],
+                                         delta[i / 4 * 8 + i % 2]);
       const LeftRows<F::queries / 16> p[1] = {left_of<T>(scores[0])}, ds[1] = {left_of<T>(dp[0])};
       add_product<T>(dv, p, douts_of(stage));
       add_product<T>(dk, ds, queries_of(stage));
@@ -225,6 +229,7 @@ template <class T, int D>
 CudaRun bind_flash_gradient(const CudaBinding& binding) {
   using Q = FlashQueries<T, D>;
   using K = FlashKeys<T, D>;
+  static_assert(two_blocks_fit(Q::shared_bytes) && two_blocks_fit(K::shared_bytes));
   const AttentionRows rows = attention_rows(binding, 1, 6);
   const HeadLayout& l = rows.layout;
   allow_shared(flash_queries_kernel<T, D>, Q::shared_bytes);

@@ -64,6 +64,11 @@ T* dynamic_shared() {
 inline double sine_of_half_turns(double x) { return std::sin(3.14159265358979323846 * std::fmod(x, 2)); }
 inline double cosine_of_half_turns(double x) { return std::cos(3.14159265358979323846 * std::fmod(x, 2)); }
 
+inline float power_of_2(float x) {
+  const float power = std::exp2(x);
+  return power < 0x1p-126f ? 0.0f : power;
+}
+
 template <class... Parameters>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
             std::type_identity_t<Parameters>... arguments) {
