@@ -2,6 +2,7 @@
 // tiles that no query sees, rows that see nothing, grouped heads, both narrow types. What they do not take is told too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -54,6 +55,8 @@ INSTANTIATE_TEST_SUITE_P(
                       .lengths = {85, 40},
                       .custom = 2,
                       .micro_steps = 2},
+        AttentionCase{
+            .name = "groups_64", .sequence = 37, .width = 64, .heads = 4, .kv_heads = 2, .batch = 2, .causal = true},
         AttentionCase{.name = "one_key", .sequence = 1, .width = 64},
         AttentionCase{.name = "scores_beyond_exp", .sequence = 40, .width = 64, .causal = true, .deviation = 12},
         AttentionCase{
@@ -97,6 +100,17 @@ TEST(FlashAttentionTiles, later_than_their_queries_are_not_read) {
   card.run_forward();
   for (std::size_t i = 0; i < static_cast<std::size_t>(128 * c.width); ++i) ASSERT_TRUE(std::isfinite(card.o[i])) << i;
   EXPECT_TRUE(std::isnan(card.o.back()));
+}
+
+// Its sum of exponentials is beyond a float's range: were it asked of what lies past the last query, an infinity would meet a zero.
+TEST(FlashAttentionTiles, past_the_last_query_add_nothing_where_scores_are_far_below_zero) {
+  const AttentionCase c{.name = "far", .sequence = 70, .width = 64};
+  AttentionOnCard card(c);
+  for (std::size_t i = 0; i < card.qkv.size(); ++i)
+    if (i % 192 < 128) card.qkv[i] = i % 192 < 64 ? 5 : -5;
+  card.run();
+  EXPECT_LT(card.lse[0], -190);
+  for (const double x : card.dqkv) ASSERT_TRUE(std::isfinite(x));
 }
 
 // Of attention_cuda.cu then, which takes every one.
