@@ -17,6 +17,7 @@
 #include "harness/planned.h"
 #include "harness/run_files.h"
 #include "harness/run_identity.h"
+#include "harness/self_test.h"
 #include "harness/session.h"
 #include "harness/worker.h"
 #include "model/base/error.h"
@@ -156,6 +157,7 @@ void Coordinator::open_run() {
   environment_["calibration"] =
       calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
   environment_["data_hash"] = data_hash(request_.matrix);
+  if (const std::optional<SelfTest> test = kept_self_test(request_.machine)) environment_["self_test"] = to_json(*test);
   const fs::path environment_file = request_.out / "environment.json";
   open_out_folder(request_.out, environment_file.filename(), "run");
   lock_ = FolderLock(request_.out);
@@ -169,7 +171,7 @@ void Coordinator::open_run() {
                                                        ? to_toml(entries_.front().cell.configuration)
                                                        : request_.matrix.text);
   if (calibration) write_calibration(request_.out / "calibration.json", *calibration);
-  progress_.begin(request_.out / "run.log");
+  progress_.begin(request_.out / "run.log", request_.silent);
   std::vector<MatrixCell> cells;
   for (const Entry& entry : entries_)
     if (runs(entry)) cells.push_back(entry.cell);
@@ -279,10 +281,18 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
         .count();
   };
   const std::int64_t started = now();
-  Worker worker({"worker", fs::absolute(cell_file).string(), fs::absolute(file).string(), "--kind",
-                 std::string(name_of(due.kind)), "--round", std::to_string(due.round), "--threads",
-                 std::to_string(request_.machine.threads)},
-                folder(*due.entry) / "log.txt");
+  std::vector<std::string> words{"worker",
+                                 fs::absolute(cell_file).string(),
+                                 fs::absolute(file).string(),
+                                 "--kind",
+                                 std::string(name_of(due.kind)),
+                                 "--round",
+                                 std::to_string(due.round),
+                                 "--threads",
+                                 std::to_string(request_.machine.threads)};
+  if (due.entry->cell.id == request_.extra_work_cell && request_.extra_work > 0)
+    words.insert(words.end(), {"--extra-work", fmt::format("{}", request_.extra_work)});
+  Worker worker(std::move(words), folder(*due.entry) / "log.txt");
   const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
   const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);
   if (end.how != WorkerEnd::How::exited) remove_temporaries(folder(*due.entry));

@@ -30,6 +30,9 @@ struct RunRequest {
   std::string command;  // this run's own, to go on with
   std::string arguments;  // matrix, preset, --set ...: for the line that repeats a cell
   KeptCalibration calibration = {};  // copied into the run
+  bool silent = false;  // progress goes to RUN/run.log alone
+  std::string extra_work_cell = {};  // whose timed steps take longer by this share, to see whether that is found
+  double extra_work = 0;
 };
 
 struct RunEnd {

@@ -26,6 +26,7 @@ struct Answer {
   const Cell* baseline = nullptr;  // the reference cell; none in a run without one
   const Cell* best = nullptr;  // the fastest verified cell; none where nothing was verified
   std::optional<Interval> speed = {};  // of the best, the reference's being 1
+  bool settled = false;  // best is what the sentence advises, not only the fastest that was seen
   std::vector<const Cell*> frontier = {};  // from the smallest to the fastest
   std::vector<Fit> fits = {};
 };
