@@ -3,7 +3,8 @@
 //     queries:  dq = ds k              6 S S D FLOPs a head (s, do v^T, dq); q, do, o read once, k and v once a tile of queries
 //     keys:     dv = p^T do, dk = ds^T q, scores made the other way round, keys by queries, so that their sums are left operands as they
 //               are; 8 S S D FLOPs; k and v read once, q and do once a tile of keys. Query heads of a kv head follow one another.
-// Fourteen S S D where one pass with atomics needs ten, half with a causal mask. Bound by FLOPs, as forward.
+// Fourteen S S D where one pass with atomics needs ten, half with a causal mask. Moves, a head: q, k, v, do, o once and their gradients,
+// k and v again for each 64 queries, q and do for each 64 keys, most of them from the second cache. Bound by FLOPs, as forward.
 #include "model/operations/attention/attention_flash_cuda.cuh"
 
 namespace stepscope {

@@ -43,7 +43,7 @@ struct HeadView {  // where the D elements of head h of batch row b and position
 void copy_heads(cudaStream_t stream, DType dtype, const HeadView& from_view, const void* from, const HeadView& to_view,
                 void* to, float scale, std::int64_t batch, std::int64_t heads, const HeadLayout& layout);
 
-// Of a chunk of batch rows. Pieces of q and v hold gradients too, once what they held was multiplied for the last time.
+// Of a chunk of batch rows. Backward writes gradients over k, v and out once what they hold was multiplied for the last time.
 struct HeadCopies {
   std::int64_t q = 0, k = 0, v = 0, out = 0;  // scaled queries; keys; values; o, or its gradient
   std::int64_t scores = 0, weights = 0, matmul = 0, total_bytes = 0;

@@ -422,8 +422,8 @@ void exchange_words(const Words& mine, Site site) {
 Words words_of(int lane) { return scheduler().beside(lane).seen; }
 
 namespace {
-[[noreturn]] void refuse(const std::string& what) {
-  scheduler().set_error(what);
+[[noreturn]] void refuse(const char* what, const char* why) {
+  scheduler().set_error(std::string(what) + why);
   scheduler().end_thread();
   std::abort();
 }
@@ -431,9 +431,9 @@ namespace {
 
 void queue_copy(const Copy& copy, const void* from) {
   Fiber& fiber = scheduler().current();
-  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0) refuse("copy_16 from an address that 16 does not divide");
+  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0) refuse("copy_16", " from an address that 16 does not divide");
   if (fiber.first_copy == fiber.past_copy) fiber.first_copy = fiber.past_copy = 0;
-  if (fiber.past_copy == most_copies) refuse("more copies at once than are emulated");
+  if (fiber.past_copy == most_copies) refuse("copy_16", ": more copies at once than are emulated");
   fiber.copies[static_cast<std::size_t>(fiber.past_copy++)] = copy;
 }
 bool take_copy(Copy& copy) {
@@ -444,7 +444,7 @@ bool take_copy(Copy& copy) {
 }
 void require_shared(const void* at, const char* what) {
   if (reinterpret_cast<std::uintptr_t>(at) % 16 != 0 || !scheduler().is_shared(at))
-    refuse(std::string(what) + ": not 16 aligned bytes of shared memory");
+    refuse(what, ": not 16 aligned bytes of shared memory");
 }
 
 void* shared_memory(const void* key, std::size_t bytes, std::size_t alignment) {
