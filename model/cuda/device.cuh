@@ -5,9 +5,9 @@
 //     sine_of_half_turns(x)  sin(pi x) in fp64: sin itself keeps a table in local memory for arguments that are large
 //     power_of_2(x)          2^x in one instruction: within 2^-22 of itself, 0 below 2^-126 and at -inf
 //     mma_16x8x16<T>(d, a, b)        one step of a warp on tensor cores: bf16 or fp16 in, sums in fp32
-//     load_matrices(r, at)           four 8 x 8 matrices of shared memory, as that step takes them; _transposed: each one turned
+//     load_matrices(r, at)           four 8 x 8 matrices of shared memory, as that step takes them; _transposed: each turned
 //     two_of<T>(low, high)           two floats rounded to T, in one register
-//     copy_16(to, from, present)     16 bytes to shared memory, zeros where not present: there after wait_for_copies() and a barrier
+//     copy_16(to, from, present)     16 bytes to shared memory, else zeros: there after wait_for_copies() and a barrier
 // __shared__, <<<>>> and PTX stand here and nowhere else.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Matmuls by cuBLASLt: c [m,n] = a [m,k] b [k,n] (+ bias), or c += a b, row-major, sums in fp32.
 //     const CudaMatmul matmul(library, spec, tf32, {.a = x, .b = weight, .c = y, .workspace = workspace});     // when a program is bound
 //     matmul.issue(stream, false);
-//     const CudaMatmul heads(library, spec, tf32, addresses, {.count = B * H, .a_stride = S * D, ...});      // many of one shape in one call
+//     const CudaMatmul heads(library, spec, tf32, addresses, {.count = B * H, .a_stride = S * D, ...});     // many in one call
 // cuBLASLt's matrices are column-major, so it is asked for the transpose of c: b's rows times a's. Throws MachineError where it refuses.
 #pragma once
 

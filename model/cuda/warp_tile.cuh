@@ -4,7 +4,8 @@
 //     add_product<T>(o, left_of<T>(s), v.at());                         // o += s v
 // With g = lane / 4 and t = lane % 4, a lane holds of each 8 columns the sums (g + 8 h, 2 t + e) in at[2 h + e].
 // Rows in shared memory lie width + 8 elements apart, so that the eight that a load takes meet different banks.
-// Sixteen rows a warp read 512 bytes of shared memory for each 8,192 FLOPs; 16 M rows (M sums beside one another) M times fewer.
+// Sixteen rows a warp read 512 bytes of shared memory for each 8,192 FLOPs; 16 M rows (M sums beside one another) M times
+// fewer.
 #pragma once
 
 #include <cmath>
@@ -158,7 +159,8 @@ __device__ __forceinline__ void add_product(RowSums<Width / 8> (&sums)[M], const
   }
 }
 
-// A block of so many threads fetches rows [0, Rows) from `rows` on, zeros from `present` on: there after wait_for_copies() and a barrier.
+// A block of so many threads fetches rows [0, Rows) from `rows` on, zeros from `present` on: there after wait_for_copies() and
+// a barrier.
 template <int Rows, int Threads, class T, int Width>
 __device__ __forceinline__ void fetch_rows(TileRows<T, Width> to, const T* rows, std::int64_t stride,
                                            std::int64_t present) {

@@ -1,4 +1,5 @@
-// An attention and its gradient on a card, or on host SIMT, beside the CPU machine and plain loops, or by themselves on any numbers.
+// An attention and its gradient on a card, or on host SIMT, beside the CPU machine and plain loops, or by themselves on any
+// numbers.
 //     expect_attention_of_plain_loops({.name = "causal", .sequence = 70, .width = 64, .causal = true});
 //     AttentionOnCard card(c);   card.qkv[0] = NaN;   card.run();   card.o, card.dqkv         // numbers of the first micro-step
 #pragma once

@@ -1,5 +1,5 @@
-// Attention without tensor cores: a warp a row. It holds one row of scores in shared memory, so it is right for every mask, head width and
-// type, and slow for long sequences: it takes what attention_flash_cuda.cu does not.
+// Attention without tensor cores: a warp a row. It holds one row of scores in shared memory, so it is right for every mask,
+// head width and type, and slow for long sequences: it takes what attention_flash_cuda.cu does not.
 #include "model/operations/attention/attention_cuda.cuh"
 
 #include "model/cuda/team.cuh"

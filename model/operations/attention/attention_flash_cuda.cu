@@ -1,8 +1,9 @@
-// o and lse on tensor cores. Of S queries and keys with D features a head has 4 S S D FLOPs, with a causal mask half as many and a tile's
-// more. Moves, a head: q once, o written once, k and v once for each Q queries, most of them from the second cache: S / 2 FLOPs for each
-// byte of memory, Q for each of that cache. Bound by FLOPs where S is some hundreds.
+// o and lse on tensor cores. Of S queries and keys with D features a head has 4 S S D FLOPs, with a causal mask half as many
+// and a tile's more. Moves, a head: q once, o written once, k and v once for each Q queries, most of them from the second
+// cache: S / 2 FLOPs for each byte of memory, Q for each of that cache. Bound by FLOPs where S is some hundreds.
 //     s = scale q k^T     m' = max(m, s)     l = l 2^(m - m') + sum of 2^(s - m')     o = o 2^(m - m') + 2^(s - m') v
-// in powers of 2: scale is multiplied by log2 e. At the end o / l and lse = m ln 2 + log l. Where nothing is seen yet, m is -inf.
+// in powers of 2: scale is multiplied by log2 e. At the end o / l and lse = m ln 2 + log l. Where nothing is seen yet, m is
+// -inf.
 #include "model/operations/attention/attention_flash_cuda.cuh"
 
 #include "model/operations/attention/attention.h"

@@ -1,8 +1,10 @@
-// attention and attention_gradient on tensor cores, a tile of scores at a time: bf16 and fp16, heads of 64 and 128 features, every mask.
+// attention and attention_gradient on tensor cores, a tile of scores at a time: bf16 and fp16, heads of 64 and 128 features,
+// every mask.
 //     if (takes_flash_attention(binding, 0)) return bind_flash_attention_cuda(binding);        // 0: q, k, v are ins 0, 1, 2
-// Scores, statistics and sums are fp32; weights and their gradients are rounded to T before they are multiplied, as attention_body.h has it,
-// but forward's are rounded before the division by their sum. No two blocks add to one number: the same bits every time.
-// Threads, tiles and shared bytes of a block, by head_dim (128 threads, at most 255 registers each: two blocks an SM at least):
+// Scores, statistics and sums are fp32; weights and their gradients are rounded to T before they are multiplied, as
+// attention_body.h has it, but forward's are rounded before the division by their sum. No two blocks add to one number: the
+// same bits every time. Threads, tiles and shared bytes of a block, by head_dim (128 threads, at most 255 registers each: two
+// blocks an SM at least):
 //     forward      64: 128 queries, 32 keys, 18,432 bytes        128: 64 queries, 64 keys, 69,632 bytes
 //     dq, delta    64: 64 queries, 64 keys, 36,864 bytes         128: 64 queries, 32 keys, 34,816 bytes
 //     dk, dv       64: 64 keys, 64 queries, 56,320 bytes         128: 64 keys, 32 queries, 70,144 bytes
@@ -14,7 +16,8 @@
 
 namespace stepscope {
 
-// Whether they take an operation whose q, k, v are ins first, first + 1, first + 2; the kernels of attention_cuda.cu take every one.
+// Whether they take an operation whose q, k, v are ins first, first + 1, first + 2; the kernels of attention_cuda.cu take every
+// one.
 [[nodiscard]] bool takes_flash_attention(const CudaBinding& binding, int first);
 
 [[nodiscard]] CudaRun bind_flash_attention_cuda(const CudaBinding& binding);
@@ -23,7 +26,8 @@ namespace stepscope {
 inline constexpr int flash_warps = 4, flash_threads = flash_warps * warp_lanes;
 inline constexpr float log2_of_e = 1.44269504f, ln_of_2 = 0.69314718f;
 
-// On an A100's SM, whose 164 KiB are the least of the cards that this is for; each block has 1 KiB of the system's and its static ones.
+// On an A100's SM, whose 164 KiB are the least of the cards that this is for; each block has 1 KiB of the system's and its
+// static ones.
 [[nodiscard]] constexpr bool two_blocks_fit(int shared_bytes) { return 2 * (shared_bytes + 2048) <= 164 << 10; }
 
 // Calls body<T, D>().

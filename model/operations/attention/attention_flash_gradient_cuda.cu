@@ -1,10 +1,11 @@
 // dq, dk, dv on tensor cores, in two kernels, so that each sum has one owner and one order:
-//     p = 2^(s log2 e - lse log2 e)     ds = scale p (do v^T - delta)         delta = sum over D of do o, which the first kernel makes
-//     queries:  dq = ds k              6 S S D FLOPs a head (s, do v^T, dq); q, do, o read once, k and v once a tile of queries
-//     keys:     dv = p^T do, dk = ds^T q, scores made the other way round, keys by queries, so that their sums are left operands as they
-//               are; 8 S S D FLOPs; k and v read once, q and do once a tile of keys. Query heads of a kv head follow one another.
-// Fourteen S S D where one pass with atomics needs ten, half with a causal mask. Moves, a head: q, k, v, do, o once and their gradients,
-// k and v again for each 64 queries, q and do for each 64 keys, most of them from the second cache. Bound by FLOPs, as forward.
+//     p = 2^(s log2 e - lse log2 e)     ds = scale p (do v^T - delta)     delta = sum over D of do o, made by the first
+//     queries:  dq = ds k                          6 S S D FLOPs a head
+//     keys:     dv = p^T do, dk = ds^T q           8 S S D FLOPs; query heads of a kv head follow one another
+// Scores of the second are made the other way round, keys by queries, so that their sums are left operands as they are.
+// Fourteen S S D where one pass with atomics needs ten, half with a causal mask. Moves, a head: q, k, v, do, o once and their
+// gradients, k and v again for each 64 queries, q and do for each 64 keys, most of them from the second cache. Bound by FLOPs,
+// as forward.
 #include "model/operations/attention/attention_flash_cuda.cuh"
 
 namespace stepscope {
@@ -140,7 +141,8 @@ struct FlashKeys {
   static constexpr int shared_bytes = tiles_bytes + 4 * queries * static_cast<int>(sizeof(float));  // lse, delta, twice
 };
 
-// dk and dv, after delta. Grid: tiles of keys, the first ones first, since a causal mask gives those the most queries; kv heads; batch.
+// dk and dv, after delta. Grid: tiles of keys, the first ones first, since a causal mask gives those the most queries; kv
+// heads; batch.
 template <class T, int D>
 __global__ void __launch_bounds__(flash_threads, 2)
     flash_keys_kernel(AttentionRows rows, const ControlBlock* control, AttentionOperandsOnCard<T> x) {

@@ -1,5 +1,6 @@
-// Forward: 4 S S D FLOPs a head in two matmuls. Moves, a head: scores (4 S S bytes) written, read, and written as p; p_compute (2 S S)
-// written, and read by the second matmul; q, k, v and o twice, for their copies. D / 4 FLOPs for each byte: bound by bytes.
+// Forward: 4 S S D FLOPs a head in two matmuls. Moves, a head: scores (4 S S bytes) written, read, and written as p; p_compute
+// (2 S S) written, and read by the second matmul; q, k, v and o twice, for their copies. D / 4 FLOPs for each byte: bound by
+// bytes.
 #include "model/operations/materialised_attention/materialised_attention_cuda.cuh"
 
 #include <algorithm>

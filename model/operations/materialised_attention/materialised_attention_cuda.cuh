@@ -1,6 +1,7 @@
 // materialised_attention and its gradient on a card: batched matmuls of the library, and rows between them.
-// Some batch rows at a time, so that scores held beside the results take 64 MiB or what one batch row has: heads lie one behind the other
-// there, [heads, S, D], and the queries that share a key lie side by side, so that a matmul of them is one of a kv head.
+// Some batch rows at a time, so that scores held beside the results take 64 MiB or what one batch row has: heads lie one behind
+// the other there, [heads, S, D], and the queries that share a key lie side by side, so that a matmul of them is one of a kv
+// head.
 #pragma once
 
 #include <vector>

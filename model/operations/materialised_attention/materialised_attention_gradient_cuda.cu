@@ -1,5 +1,6 @@
-// Backward: 8 S S D FLOPs a head in four matmuls. Moves, a head: dp (4 S S bytes) written and read, p (4 S S) read, ds (2 S S) written and
-// read twice, p_compute (2 S S) read; q, k, v, do and their gradients twice. 2 D / 5 FLOPs for each byte: bound by bytes.
+// Backward: 8 S S D FLOPs a head in four matmuls. Moves, a head: dp (4 S S bytes) written and read, p (4 S S) read, ds (2 S S)
+// written and read twice, p_compute (2 S S) read; q, k, v, do and their gradients twice. 2 D / 5 FLOPs for each byte: bound by
+// bytes.
 #include <memory>
 
 #include "model/cuda/team.cuh"

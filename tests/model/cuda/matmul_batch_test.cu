@@ -8,7 +8,8 @@ namespace stepscope::testing {
 
 namespace {
 
-// c[z] [2, 3] = a[z] [2, 4] b[z]^T, b stored [3, 4]; a's rows 5 apart, its matrices 11; one b for all; c's rows 3, its matrices c_stride.
+// c[z] [2, 3] = a[z] [2, 4] b[z]^T, b stored [3, 4]; a's rows 5 apart, its matrices 11; one b for all; c's rows 3, its matrices
+// c_stride.
 std::vector<float> products(std::int64_t c_stride) {
   std::vector<float> a(2 * 11 + 9), b(12);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3;

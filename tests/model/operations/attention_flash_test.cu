@@ -1,5 +1,6 @@
-// Attention on tensor cores: beside the CPU machine, and beside loops in double that share nothing with either; every mask, odd lengths,
-// tiles that no query sees, rows that see nothing, grouped heads, both narrow types. What they do not take is told too.
+// Attention on tensor cores: beside the CPU machine, and beside loops in double that share nothing with either; every mask, odd
+// lengths, tiles that no query sees, rows that see nothing, grouped heads, both narrow types. What they do not take is told
+// too.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -102,7 +103,8 @@ TEST(FlashAttentionTiles, later_than_their_queries_are_not_read) {
   EXPECT_TRUE(std::isnan(card.o.back()));
 }
 
-// Its sum of exponentials is beyond a float's range: were it asked of what lies past the last query, an infinity would meet a zero.
+// Its sum of exponentials is beyond a float's range: were it asked of what lies past the last query, an infinity would meet a
+// zero.
 TEST(FlashAttentionTiles, past_the_last_query_add_nothing_where_scores_are_far_below_zero) {
   const AttentionCase c{.name = "far", .sequence = 70, .width = 64};
   AttentionOnCard card(c);
