@@ -121,7 +121,7 @@ MatmulBatch MaterialisedPlan::batch_of(const MatmulSpec& s, std::int64_t batch) 
 
 CudaMatmul MaterialisedPlan::matmul(const CudaBinding& binding, const MatmulSpec& spec, std::int64_t batch,
                                     const void* a, const void* b, void* c) const {
-  return {*binding.matmuls, spec, binding.program->tf32,
+  return {*binding.matmuls, spec, binding.program->tf32 && dtype == DType::fp32,
           CudaMatmulAddresses{.a = a, .b = b, .c = c, .workspace = binding.workspace + at.matmul},
           batch_of(spec, batch)};
 }

@@ -94,7 +94,6 @@ Matrix matrix_of_layout(const void* first, cublasLtMatrixLayout_t layout, const 
       .batch = attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT)};
   require_lt(attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_ORDER) == CUBLASLT_ORDER_COL, "only column order");
   require_lt(m.stride >= m.rows, std::string(name) + ": a leading dimension below its rows");
-  require_lt(m.batch >= 1 && m.batch_stride >= 0, std::string(name) + ": a batch that is none, or runs backwards");
   require_lt(reinterpret_cast<std::uintptr_t>(first) % static_cast<unsigned>(size_bytes(m.dtype)) == 0,
              std::string(name) + " is not aligned to its elements");
   require_lt(in_device_memory(first, static_cast<std::size_t>(m.bytes())),
@@ -139,6 +138,17 @@ struct Call {
   std::int64_t aux_stride = 0;
   [[nodiscard]] std::int64_t depth() const { return transpose_a ? a.rows : a.columns; }
 };
+
+// Operands may share a matrix (a stride of 0), results may not: they lie one after the other, or side by side within longer columns.
+void check_batch(const Call& call) {
+  for (const Matrix* m : {&call.a, &call.b, &call.c, &call.d})
+    require_lt(m->batch >= 1 && m->batch_stride >= 0, "a batch that is none, or runs backwards");
+  const Matrix &c = call.c, &d = call.d;
+  const bool one_after_another = d.batch_stride >= (d.columns - 1) * d.stride + d.rows,
+             side_by_side = d.batch_stride >= d.rows && (d.batch - 1) * d.batch_stride + d.rows <= d.stride;
+  require_lt(d.batch == 1 || one_after_another || side_by_side, "results of a batch lie over one another");
+  require_lt(c.first == d.first && c.stride == d.stride && c.batch_stride == d.batch_stride, "C lies elsewhere than D");
+}
 
 // A panel of floats, `depth` of them for each row of op(a), or column of op(b).
 std::vector<float> panel(const Call& call, const Matrix& m, int batch, bool depth_is_rows, std::int64_t lines) {
@@ -213,6 +223,7 @@ void read_epilogue(Call& call, cublasLtMatmulDesc_t desc) {
 
 void check_shapes(const Call& call) {
   const std::int64_t depth = call.depth();
+  check_batch(call);
   require_lt((call.transpose_a ? call.a.columns : call.a.rows) == call.d.rows &&
                  (call.transpose_b ? call.b.rows : call.b.columns) == call.d.columns &&
                  (call.transpose_b ? call.b.columns : call.b.rows) == depth && call.c.rows == call.d.rows &&
@@ -220,15 +231,9 @@ void check_shapes(const Call& call) {
              "shapes do not fit");
   require_lt(call.a.batch == call.d.batch && call.b.batch == call.d.batch && call.c.batch == call.d.batch,
              "batches of different lengths");
-  const Matrix& d = call.d;
-  const bool one_after_another = d.batch_stride >= (d.columns - 1) * d.stride + d.rows,
-             between_columns = d.batch_stride >= d.rows && (d.batch - 1) * d.batch_stride + d.rows <= d.stride;
-  require_lt(d.batch == 1 || one_after_another || between_columns, "results of a batch lie over one another");
-  require_lt(call.c.first == d.first && call.c.stride == d.stride && call.c.batch_stride == d.batch_stride,
-             "C lies elsewhere than D");
   const auto apart = [&](const Matrix& m) {
-    const auto *begin = static_cast<const char*>(m.first), *result = static_cast<const char*>(d.first);
-    return begin + m.bytes() <= result || result + d.bytes() <= begin;
+    const auto *begin = static_cast<const char*>(m.first), *d = static_cast<const char*>(call.d.first);
+    return begin + m.bytes() <= d || d + call.d.bytes() <= begin;
   };
   require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
 }
