@@ -11,14 +11,14 @@
 #include "model/program/operation.h"
 #include "model/techniques/checkpointing.h"
 #include "reports/calibration.h"
+#include "reports/format.h"
 
 namespace stepscope {
 
 namespace {
 
 constexpr std::int64_t most_chunks = 64;
-constexpr double worth_telling = 0.95;  // a slower mix of the same precision needs at most this share of the bytes
-constexpr double as_fast = 1.02;  // predictions do not tell closer times apart
+constexpr double worth_telling = 0.85;  // a slower mix needs at most this share of the arena
 
 // Values that one operation reads are alive together, whatever is kept: no arena of this forward pass is smaller.
 std::int64_t least_of_any_keep_set(const Program& program) {
@@ -223,6 +223,7 @@ Advice Adviser::search() {
   while (const std::optional<Node> node = next_of(queue, true)) {
     Mix mix = mix_of(node->values, *node->program, node->ns);
     if (!mix.needs.fits) continue;
+    advice.fastest = mix;
     advice.mixes.push_back(plainest_beside(*node, std::move(mix), queue));
     break;
   }
@@ -234,20 +235,17 @@ Advice Adviser::search() {
   return advice;
 }
 
+// Each needs less than all before it: by time in order, no other mix is faster and smaller.
 void Adviser::find_runners_up(Advice& advice, Queue& queue) {
-  std::map<std::string, std::int64_t> smallest;  // of the mixes taken, by precision: state and arena
-  const auto precision_of = [](const Mix& mix) { return to_string(mix.values.at("precision")); };
-  smallest[precision_of(advice.mixes.front())] = advice.mixes.front().needs.total();
+  Needs least = advice.mixes.front().needs;
   while (std::ssize(advice.mixes) <= request_.runners_up) {
     const std::optional<Node> node = next_of(queue, false);
     if (!node) break;
     Mix mix = mix_of(node->values, *node->program, node->ns);
-    if (!mix.needs.fits) continue;
-    const auto taken = smallest.find(precision_of(mix));
-    if (taken != smallest.end() &&
-        static_cast<double>(mix.needs.total()) > worth_telling * static_cast<double>(taken->second))
+    if (!mix.needs.fits || mix.needs.total() >= least.total() ||
+        as_double(mix.needs.arena_bytes) > worth_telling * as_double(least.arena_bytes))
       continue;
-    smallest[precision_of(mix)] = mix.needs.total();
+    least = mix.needs;
     advice.mixes.push_back(at_its_bytes(std::move(mix)));
   }
   std::stable_sort(advice.mixes.begin() + 1, advice.mixes.end(),

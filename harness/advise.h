@@ -23,6 +23,8 @@
 
 namespace stepscope {
 
+inline constexpr double as_fast = 1.02;  // predictions do not tell closer times apart
+
 struct TimeSource {
   std::function<double(const Program&)> step_ns;  // of an optimizer step
   Card ceilings;  // a precision whose peak it lacks is left out
@@ -38,7 +40,8 @@ struct Mix {
 };
 
 struct Advice {
-  std::vector<Mix> mixes;  // that fit: the answer, then by time those that need less or are of another precision
+  std::vector<Mix> mixes;  // that fit: the answer, then by time those that need less
+  std::optional<Mix> fastest;  // by prediction: the answer, or one that is within as_fast of it and less plain
   std::optional<Mix> smallest;  // where none fits: of the mixes with the smallest micro-batches and chunks
   int timed = 0, planned = 0;
 };

@@ -16,6 +16,7 @@
 #include "model/base/error.h"
 #include "reports/comparison.h"
 #include "reports/format.h"
+#include "reports/recommendation.h"
 
 namespace stepscope {
 
@@ -115,6 +116,12 @@ MeasuredAdvice corrected(std::vector<MeasuredMix> rows) {
     measured.sentence =
         fmt::format("Measured: use {}. The advice changed: {}, advised before, took {}; the ratio is {}.", fastest,
                     other, with_interval(*advised.time), format_ratio(*best.ratio));
+  else if (!best.ratio || !best.ratio->high || *best.ratio->high > widest_interval * *best.ratio->low)
+    measured.sentence = fmt::format(
+        "Measured, but the visits differ too much to tell: {} took {}; the fastest was {}. Measure again when the "
+        "machine "
+        "is quiet, or more rounds.",
+        other, with_interval(*advised.time), fastest);
   else
     measured.sentence = fmt::format(
         "Measured, the advice stands: {} took {}. The fastest was {}, but these visits cannot tell the two apart. "
@@ -123,8 +130,7 @@ MeasuredAdvice corrected(std::vector<MeasuredMix> rows) {
   const double off = best.time->median / best.mix.step_ns;
   if (off > far_off || off < 1 / far_off)
     measured.sentence += fmt::format(
-        " Predictions were far off, by {:.1f} times: the order is measured, the sizes of "
-        "what was not run are not; the next advice has this run's times.",
+        " Predictions were far off, by {:.1f} times: the order of these mixes is measured, the rest is not.",
         off > 1 ? off : 1 / off);
   measured.rows = std::move(rows);
   return measured;
@@ -155,6 +161,18 @@ std::vector<MeasuredMix> rows_of(const MeasuredRun& run, const std::vector<Mix>&
 
 }  // namespace
 
+void require_run_of(const MatrixCell& base, const std::filesystem::path& out) {
+  const std::filesystem::path file = out / "matrix.toml";
+  if (!std::filesystem::exists(file)) return;
+  TechniqueValues values;
+  for (const Technique& technique : techniques())
+    values[std::string(technique.name)] = field_named(technique.name, "").get(base.configuration);
+  const std::vector<MatrixCell> cells = read_matrix(file.string(), {}).cells;
+  if (cells.empty() || cell_with(cells.front(), values).id != base.id)
+    throw UsageError(
+        fmt::format("--out {}: holds a run of another model or training; name a new folder", out.string()));
+}
+
 MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const MeasureRequest& request) {
   const std::filesystem::path file = request.out / "matrix.toml";
   const bool begun = std::filesystem::exists(file);
@@ -172,7 +190,7 @@ MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const Measu
                            .arguments = file.string(),
                            .calibration = calibration_of_run(request.out, request.machine)});
   if (!request.quiet) {
-    if (begun) fmt::print("{} has its mixes: they are measured, not those above\n", request.out.string());
+    if (begun) fmt::print("{} has its mixes already: it is gone on with\n", request.out.string());
     fmt::print("to measure: {} mixes in {} rounds, {} of steps where the predictions hold\n", mixes.size(),
                request.base.configuration.measure.rounds,
                readable_time(predicted_seconds(mixes, request.base.configuration.measure)));

@@ -36,6 +36,9 @@ struct MeasuredAdvice {
   std::string sentence;  // what the times say of the advice
 };
 
+// UsageError where the folder holds a run of another model or training.
+void require_run_of(const MatrixCell& base, const std::filesystem::path& out);
+
 [[nodiscard]] MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const MeasureRequest& request);
 
 // rows: the advised mix first.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -231,18 +232,47 @@ void Coordinator::measure_rounds() {
   const bool profiles = request_.matrix.measure.profiled_steps > 0;
   for (int round = 1; round <= rounds_ && !stopped_; ++round) {
     const std::vector<Due> due = due_in(round, profiles && round == 1);
-    if (due.empty()) continue;  // made before a run was stopped
-    if (round > rounds_within_limit(round)) {
-      note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
-                       readable_time(request_.time_limit_seconds)));
-      rounds_ = round - 1;
-      break;
-    }
-    const auto cells =
-        static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
-    progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
-    for (const Due& one : due) visit(one);
+    if (!due.empty()) measure_round(due, round);  // else made before a run was stopped
+    if (round == rounds_ && !stopped_ && request_.precision > 0) add_round_if_imprecise(round);
   }
+}
+
+void Coordinator::measure_round(const std::vector<Due>& due, int round) {
+  if (round > rounds_within_limit(round)) {
+    note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
+                     readable_time(request_.time_limit_seconds)));
+    rounds_ = round - 1;
+    request_.precision = 0;
+    return;
+  }
+  const auto cells =
+      static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
+  progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
+  for (const Due& one : due) visit(one);
+}
+
+// A cell without two good visits has no interval and asks for none: its outcome says why.
+void Coordinator::add_round_if_imprecise(int round) {
+  double widest = 0;
+  const Entry* where = nullptr;
+  for (const Entry& entry : entries_) {
+    const Cell cell{.record = {}, .visits = visits_of(entry)};
+    std::vector<double> medians;
+    for (const auto& [number, visits] : cell.timed_medians())
+      medians.insert(medians.end(), visits.begin(), visits.end());
+    if (medians.empty()) continue;
+    const Interval interval = mean_of_logs(medians);
+    const double width = interval.high ? *interval.high / interval.middle - 1 : std::numeric_limits<double>::infinity();
+    if (where == nullptr || width > widest) widest = width, where = &entry;
+  }
+  if (where == nullptr) return;
+  if (widest <= request_.precision)
+    note(fmt::format("{} rounds: every interval is within {}, as asked for", round, format_percent(widest)));
+  else if (round < request_.most_rounds)
+    ++rounds_;
+  else
+    note(fmt::format("{} rounds, the most that were allowed: {} is known within {}, not {}", round,
+                     readable_name(where->cell.id), format_percent(widest), format_percent(request_.precision)));
 }
 
 // How many rounds can be made, learning left its time, if the others take as long as the first.

@@ -12,8 +12,6 @@ namespace stepscope {
 
 namespace {
 
-constexpr double widest_interval = 1.5;  // high / low of a speed that still says something
-
 // " at 41 % less memory"
 std::string memory_clause(const Record& cell, const Record& baseline) {
   const double ratio =

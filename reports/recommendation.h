@@ -12,6 +12,8 @@
 
 namespace stepscope {
 
+inline constexpr double widest_interval = 1.5;  // high / low of a ratio of times that still says something
+
 struct Fit {  // the best cell within one memory size
   std::string size = {};  // "8 GB", "this machine (15.6 GiB)"
   std::int64_t bytes = 0;

@@ -37,8 +37,12 @@ void print_wrapped(const std::string& text, std::size_t indent = 0) {
 
 std::string amount(std::int64_t bytes) { return format_bytes(static_cast<double>(bytes)); }
 
+// "10.08 GiB and 1.000 GiB beside it, of 11.18 GiB": what plan calls the peak, and what counts beside it.
 std::string needs_in_words(const Mix& mix, const MemoryFit& fit) {
-  return fmt::format("{} of {}", amount(fit.memory.bytes - mix.margin_bytes), amount(fit.memory.bytes));
+  const std::int64_t beside = fit.memory.bytes - mix.margin_bytes - mix.needs.total();
+  if (beside == 0) return fmt::format("{} of {}", amount(mix.needs.total()), amount(fit.memory.bytes));
+  return fmt::format("{} and {} beside them, of {}", amount(mix.needs.total()), amount(beside),
+                     amount(fit.memory.bytes));
 }
 
 std::string device_of(const AdviceRequest& request) {
@@ -48,13 +52,15 @@ std::string device_of(const AdviceRequest& request) {
 std::string sentence_of(const Advice& advice, const AdviceRequest& request) {
   if (advice.mixes.empty()) {
     const Mix& least = *advice.smallest;
-    return fmt::format("Nothing fits: {} are {} short even for {}. Parameters, gradients and moments alone take {}.",
-                       amount(request.fit.memory.bytes), amount(-least.margin_bytes), in_words(least.values),
-                       amount(least.needs.state_bytes));
+    return fmt::format(
+        "Nothing fits: {} are {} short even for {}, which needs {} in all. Parameters, gradients and moments alone "
+        "take {}.",
+        amount(request.fit.memory.bytes), amount(-least.margin_bytes), in_words(least.values),
+        amount(request.fit.memory.bytes - least.margin_bytes), amount(least.needs.state_bytes));
   }
   const Mix& best = advice.mixes.front();
-  return fmt::format("Use {}: {} a step predicted on {}, {} needed.", in_words(best.values), format_time(best.step_ns),
-                     device_of(request), needs_in_words(best, request.fit));
+  return fmt::format("Use {}: {} a step predicted on {}; states and arena take {}.", in_words(best.values),
+                     format_time(best.step_ns), device_of(request), needs_in_words(best, request.fit));
 }
 
 std::string more_or_less(double ratio, const char* more, const char* less, const char* same) {
@@ -62,11 +68,11 @@ std::string more_or_less(double ratio, const char* more, const char* less, const
   return fmt::format("{} {}", format_percent(std::abs(ratio - 1)), ratio >= 1 ? more : less);
 }
 
-void print_runners_up(const Advice& advice, const MemoryFit& fit) {
+void print_runners_up(const Advice& advice) {
   if (advice.mixes.size() < 2) return;
   fmt::print("\nrunners-up\n");
   const Mix& best = advice.mixes.front();
-  const auto need = [&](const Mix& mix) { return static_cast<double>(fit.memory.bytes - mix.margin_bytes); };
+  const auto need = [](const Mix& mix) { return as_double(mix.needs.total()); };
   for (std::size_t i = 1; i < advice.mixes.size(); ++i) {
     const Mix& mix = advice.mixes[i];
     print_wrapped(
@@ -90,13 +96,19 @@ std::string change_in_words(const AdvisedChange& change, const Advice& before) {
 
 void print_advice(const GivenAdvice& answer, const AdviceRequest& request, const ArgumentsOf& arguments_of) {
   print_wrapped(sentence_of(answer.advice, request));
-  print_runners_up(answer.advice, request.fit);
+  print_runners_up(answer.advice);
   fmt::print("\nwhat would change it\n");
   for (const AdvisedChange& change : answer.changes) print_wrapped(change_in_words(change, answer.advice), 2);
   fmt::print("\n");
   print_fit(request.fit);
   print_wrapped(fmt::format("times: {}. {} mixes timed, {} planned to the byte", request.times.in_words,
                             answer.advice.timed, answer.advice.planned));
+  if (!answer.advice.mixes.empty() && answer.advice.fastest->values != answer.advice.mixes.front().values)
+    print_wrapped(
+        fmt::format("note: predictions within {} are not told apart, so the plainest of such mixes is "
+                    "advised; the fastest of them: {}, {}",
+                    format_percent(as_fast - 1), in_words(answer.advice.fastest->values),
+                    format_time(answer.advice.fastest->step_ns)));
   for (const std::string& note : answer.notes) print_wrapped("note: " + note);
   if (answer.advice.mixes.empty()) return;
   fmt::print("try it: stepscope {}\n", arguments_of(answer.advice.mixes.front()));  // in one piece, to be copied

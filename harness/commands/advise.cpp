@@ -58,6 +58,27 @@ std::vector<MatrixCell> bases_of(const Matrix& matrix, const std::set<std::strin
   return bases;
 }
 
+AdviceRequest on_card(AdviceRequest request, const CardFile& card, std::int64_t budget_bytes) {
+  request.fit = fit_on_card(card, budget_bytes);
+  request.machine.context_bytes = 0;
+  request.machine = with_memory(simulated(request.machine, card.card), request.fit);
+  request.times = roofline_source(
+      card.card,
+      fmt::format("the roofline of {}, as its peaks at best allow; a real step takes longer", card.card.name));
+  return request;
+}
+
+// The known card with the least memory on which even the smallest mix fits; none: no card is that large.
+std::optional<CardFile> smallest_card_for(const Mix& smallest) {
+  std::optional<CardFile> best;
+  for (CardFile& card : known_cards()) {
+    const bool fits = fit_on_card(card, 0).margin_bytes(smallest.needs.state_bytes, smallest.needs.arena_bytes) >= 0;
+    const auto bytes = [](const CardFile& file) { return fit_on_card(file, 0).memory.bytes; };
+    if (fits && (!best || bytes(card) < bytes(*best))) best = std::move(card);
+  }
+  return best;
+}
+
 std::vector<AdvisedChange> changes_of(const MatrixCell& base, const AdviceRequest& request, const Advice& before) {
   std::vector<AdvisedChange> changes;
   AdviceRequest one = request;
@@ -87,6 +108,14 @@ std::vector<AdvisedChange> changes_of(const MatrixCell& base, const AdviceReques
   if (mask_file_of(base.configuration.model).empty())
     ask(fmt::format("rows of {} tokens{}", twice, beyond ? ", of a model made for as many" : ""),
         cell_with(base, longer), one);
+  if (to_string(field_named("attention", "").get(base.configuration)) == "materialised")
+    ask("attention = fused, which keeps no scores", cell_with(base, {{"attention", std::string("fused")}}), one);
+  if (before.mixes.empty() && request.machine.kind == Machine::Kind::cuda)
+    if (const std::optional<CardFile> card = smallest_card_for(*before.smallest)) {
+      AdviceRequest there = on_card(one, *card, 0);
+      there.budget = "budget:auto";
+      ask(fmt::format("{}, the smallest card known that it fits", card->card.name), base, there);
+    }
   if (before.mixes.empty() && !request.pinned.contains("gradient_precision")) {
     AdviceRequest rounded = one;
     rounded.pinned.insert("gradient_precision");
@@ -103,15 +132,7 @@ AdviceRequest request_of(const AdviseCommand& command) {
   request.budget = "budget:" + (command.budget.empty() ? "auto" : command.budget);
   for (const auto& [name, assignment] : command.configuration.overrides())
     if (assignment.field->section == "techniques") request.pinned.insert(name);
-  if (!command.card.empty()) {
-    const CardFile card = find_card(command.card);
-    request.fit = fit_on_card(card, budget);
-    request.machine = with_memory(simulated(request.machine, card.card), request.fit);
-    request.times = roofline_source(
-        card.card,
-        fmt::format("the roofline of {}, as its peaks at best allow; a real step takes longer", card.card.name));
-    return request;
-  }
+  if (!command.card.empty()) return on_card(std::move(request), find_card(command.card), budget);
   KeptTimes measured = kept_times(request.machine);
   const KeptCalibration kept = kept_calibration(request.machine);
   if (!kept.calibration)
@@ -133,13 +154,30 @@ AdviceRequest request_of(const AdviseCommand& command) {
   return request;
 }
 
+// "global_batch=256": the fields in which a base differs from the others of its matrix.
+std::vector<std::string> own_fields(const MatrixCell& base, const std::vector<MatrixCell>& bases) {
+  std::set<std::string> given;
+  for (const MatrixCell& other : bases)
+    for (const auto& [name, assignment] : *other.given) given.insert(name);
+  std::vector<std::string> sets;
+  for (const std::string& name : given) {
+    const Field& field = field_named(name, "");
+    const auto value = field.get(base.configuration);
+    if (std::any_of(bases.begin(), bases.end(),
+                    [&](const MatrixCell& other) { return field.get(other.configuration) != value; }))
+      sets.push_back(fmt::format("{}={}", name, to_string(value)));
+  }
+  return sets;
+}
+
 // The command that shows a mix: what was asked, with the mix's techniques in place of those asked for. A file may have values of each.
-std::string command_to_try(const AdviseCommand& command, const Mix& mix) {
+std::string command_to_try(const AdviseCommand& command, const std::vector<std::string>& own, const Mix& mix) {
   ConfigurationOptions asked = command.configuration;
   std::erase_if(asked.sets, [](const std::string& set) {
     const Assignments one = overrides_of({set}, "", "");
     return one.begin()->second.field->section == "techniques";
   });
+  asked.sets.insert(asked.sets.end(), own.begin(), own.end());
   for (std::string& set : sets_of(mix.values, !asked.matrix.empty())) asked.sets.push_back(std::move(set));
   if (command.card.empty()) return "step " + asked.as_arguments();
   return fmt::format("plan {} --card {}{}", asked.as_arguments(), shell_quoted(command.card),
@@ -157,15 +195,18 @@ void advise(const AdviseCommand& command) {
                          : fmt::format("--out {}: only --measure K writes a run", command.out));
   const AdviceRequest request = request_of(command);
   const std::vector<MatrixCell> bases = bases_of(matrix, request.pinned);
-  const ArgumentsOf arguments_of = [&](const Mix& mix) { return command_to_try(command, mix); };
   if (command.measure > 0 && bases.size() > 1)
     throw UsageError(
         fmt::format("--measure {}: one model is needed, the matrix has {}", command.measure, bases.size()));
+  if (command.measure > 0) require_run_of(bases.front(), command.out);
   for (const MatrixCell& base : bases) {
+    const std::vector<std::string> own = own_fields(base, bases);
+    const ArgumentsOf arguments_of = [&](const Mix& mix) { return command_to_try(command, own, mix); };
     Adviser adviser(base, request);
     GivenAdvice answer{.base = base, .advice = adviser.search(), .changes = {}, .notes = adviser.notes()};
     answer.changes = changes_of(base, request, answer.advice);
-    if (bases.size() > 1 && !command.json) fmt::print("{}{}\n", &base == &bases.front() ? "" : "\n", base.id);
+    if (bases.size() > 1 && !command.json)
+      fmt::print("{}{}:\n", &base == &bases.front() ? "" : "\n", fmt::join(own, ", "));
     if (const std::string note = set_aside(matrix, request.pinned); !note.empty()) answer.notes.push_back(note);
     if (!command.json) print_advice(answer, request, arguments_of);
     if (command.measure == 0 || answer.advice.mixes.empty()) {

@@ -50,7 +50,7 @@ bool is_row(const FrontierRow& row, const FrontierRow* other) {
 
 }  // namespace
 
-void print_frontier(const std::string& times_of, const ChoiceGroup& group, const MemoryFit& fit) {
+void print_frontier(const std::string& times_of, const ChoiceGroup& group, const MemoryFit& fit, bool on_card) {
   const FrontierRow* within = fastest_within(group, fit.limit_bytes(group.state_bytes));
   std::vector<FrontierRow> rows = shown_of(group.frontier, within);
   const std::vector<FrontierRow> named = with_fewest_chunks(group.dominated);
@@ -59,11 +59,15 @@ void print_frontier(const std::string& times_of, const ChoiceGroup& group, const
   std::ranges::stable_sort(rows, std::ranges::greater{}, &FrontierRow::peak_bytes);
   std::size_t width = 13;
   for (const FrontierRow& row : rows) width = std::max(width, row.value.size());
+  // What a budget is for: on a card context and libraries too.
+  std::int64_t beside = 0;
+  if (on_card)
+    for (const MemoryPart& part : fit.beside) beside += part.bytes;
   fmt::print("{}, times of {}\n{:<{}} {:>11} {:>10} {:>9} {:>7}  {}\n", group.title, times_of, "checkpointing", width,
-             "peak", "step", "repeated", "chunks", "no better than");
+             "needs", "step", "repeated", "chunks", "no better than");
   for (const FrontierRow& row : rows)
     fmt::print("{:<{}} {:>11} {:>10} {:>8.1f}% {:>7}  {}\n", row.value, width,
-               format_bytes(static_cast<double>(row.peak_bytes)), format_time(row.step_ns),
+               format_bytes(static_cast<double>(row.peak_bytes + beside)), format_time(row.step_ns),
                100 * row.repeated_ns / row.step_ns, row.logits_chunks,
                is_row(row, within) ? "(the fastest that fits)" : row.dominated_by);
   if (left_out > 0) fmt::print("{} more: --json\n", left_out);

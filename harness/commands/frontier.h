@@ -8,7 +8,7 @@
 
 namespace stepscope {
 
-void print_frontier(const std::string& times_of, const ChoiceGroup& group, const MemoryFit& fit);
+void print_frontier(const std::string& times_of, const ChoiceGroup& group, const MemoryFit& fit, bool on_card);
 void print_frontier_json(const std::string& times_of, const ChoiceGroup& group,
                          const MemoryFit& fit);  // a line a member, dominated ones too
 

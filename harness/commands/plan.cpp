@@ -74,7 +74,7 @@ TimesFrom times_for(const std::optional<Card>& card, const Machine& machine) {
   if (!kept.note.empty()) fmt::print(stderr, "note: {}\n", kept.note);
   const KeptCalibration calibrated = kept_calibration(machine);
   if (!calibrated.calibration) return {};
-  return {TimeModel{.ceilings = card_of(*calibrated.calibration)}, "roofline of this", "roofline of this machine"};
+  return {TimeModel{.ceilings = card_of(*calibrated.calibration)}, "by its roofline", "roofline of this machine"};
 }
 
 void price(const std::vector<MatrixCell>& cells, const Machine& machine, const TimesFrom& times, bool json) {
@@ -96,7 +96,8 @@ void price(const std::vector<MatrixCell>& cells, const Machine& machine, const T
 void show_frontier(const std::vector<MatrixCell>& cells, const Machine& machine, const MemoryFit& fit, bool json) {
   const Choices choices = choices_of(cells, machine, cells.size());
   for (const ChoiceGroup& group : choices.groups)
-    json ? print_frontier_json(choices.times_of, group, fit) : print_frontier(choices.times_of, group, fit);
+    json ? print_frontier_json(choices.times_of, group, fit)
+         : print_frontier(choices.times_of, group, fit, machine.kind == Machine::Kind::cuda);
   if (!json) print_fit(fit);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <memory>
 
@@ -19,10 +20,10 @@ namespace {
 
 struct RunCommand {
   ConfigurationOptions configuration;
-  std::string out, only;
+  std::string out, only, precision;
   double time_limit_seconds = 0;
   bool fast = false;
-  int threads = 0;
+  int threads = 0, most_rounds = 30;
 };
 
 std::string command_line(const RunCommand& command) {
@@ -31,6 +32,8 @@ std::string command_line(const RunCommand& command) {
       fmt::format("stepscope run {} --out{}{}", command.configuration.as_arguments(), glue, shell_quoted(command.out));
   if (!command.only.empty()) line += " --only " + command.only;
   if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
+  if (!command.precision.empty())
+    line += fmt::format(" --precision {} --most-rounds {}", command.precision, command.most_rounds);
   if (command.fast) line += " --fast";
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
@@ -44,7 +47,19 @@ bool machine_failed(const std::map<Outcome, int>& outcomes) {
          any({Outcome::crashed, Outcome::timeout, Outcome::device_error});
 }
 
+// "1%" is 0.01; 0 for "".
+double precision_of(const std::string& text) {
+  if (text.empty()) return 0;
+  double percent = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  if (error != std::errc{} || std::string_view(end, text.data() + text.size()) != "%" ||
+      !(percent >= 0.01 && percent <= 50))
+    throw UsageError(fmt::format("--precision {}: a share from 0.01% to 50% is needed, as 1%", text));
+  return percent / 100;
+}
+
 void run(const RunCommand& command) {
+  const double precision = precision_of(command.precision);
   Matrix matrix = command.configuration.read();
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
@@ -56,6 +71,8 @@ void run(const RunCommand& command) {
                            .machine = machine,
                            .only = command.only,
                            .time_limit_seconds = command.time_limit_seconds,
+                           .precision = precision,
+                           .most_rounds = command.most_rounds,
                            .command = command_line(command),
                            .arguments = command.configuration.as_arguments(),
                            .calibration = calibration});
@@ -87,7 +104,16 @@ void add_run(CLI::App& app) {
   sub.add_option("--time-limit", command->time_limit_seconds, "seconds: lowers rounds, then learning steps")
       ->type_name("S")
       ->check(above_zero("seconds"));
-  sub.add_flag("--fast", command->fast, "one round: drift is then not controlled");
+  CLI::Option* precision =
+      sub.add_option("--precision", command->precision,
+                     "as 1%: rounds are added until no step time's 95 % interval reaches farther from it")
+          ->type_name("P%");
+  sub.add_option("--most-rounds", command->most_rounds, "with --precision")
+      ->type_name("N")
+      ->check(CLI::Range(2, 1000))
+      ->needs(precision)
+      ->capture_default_str();
+  sub.add_flag("--fast", command->fast, "one round: drift is then not controlled")->excludes(precision);
   add_threads_option(sub, command->threads);
   sub.callback([command] { run(*command); });
 }

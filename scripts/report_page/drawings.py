@@ -181,9 +181,12 @@ def techniques(rows, names):
             axes.plot([value], [y], "o", markersize=7, color=colour("accent"), markeredgecolor=colour("paper"), zorder=4)
             axes.annotate(f"{value:.2f}×", (1.0, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=8.5,
                           color=colour("ink"), textcoords="offset points", xytext=(0, 0))
-        values = [number(row[column]) for row in rows for column in (middle, low, high) if column and row[column]] + [1]
-        spread = max(values) - min(values) or 0.1
-        axes.set_xlim(min(values) - 0.06 * spread, max(values) + 0.22 * spread)
+        middles = [number(row[middle]) for row in rows if row[middle]] + [1]
+        values = [number(row[column]) for row in rows for column in (low, high) if column and row[column]] + middles
+        beside = 0.6 * max(max(middles) - min(middles), 0.1)  # a bar that is much wider than all points is cut
+        least, most = max(min(values), min(middles) - beside), min(max(values), max(middles) + beside)
+        spread = most - least or 0.1
+        axes.set_xlim(least - 0.06 * spread, most + 0.22 * spread)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"{title} (× the cell without it)")

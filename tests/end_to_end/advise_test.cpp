@@ -61,6 +61,18 @@ TEST(Advise, a_screen_of_100_columns_is_enough) {
     EXPECT_TRUE(line.size() <= 100 || line.starts_with("try it")) << line;
 }
 
+// Two batch sizes are two questions, each with a command that shows its own answer.
+TEST(Advise, models_of_one_file_are_answered_one_by_one) {
+  const testing::ProgramRun run = advise({"harness/matrices/seed.toml", "--card", "l4", "--set", "layers=1"});
+  EXPECT_THAT(run.out, AllOf(HasSubstr("global_batch=64:\n"), HasSubstr("\nglobal_batch=256:\n"),
+                             HasSubstr("--set global_batch=64 --set precision="), HasSubstr("attention = fused")));
+}
+
+TEST(Advise, where_nothing_fits_the_smallest_card_that_would_do_is_named) {
+  EXPECT_THAT(advise({"--preset", "llama-3.1-8b", "--set", "layers=8", "--card", "l4"}).out,
+              AllOf(HasSubstr("which needs "), HasSubstr("the smallest card known that it fits: ")));
+}
+
 class AdviseHere : public TemporaryFolder {
  protected:
   AdviseHere() { setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1); }
@@ -101,7 +113,7 @@ TEST_F(AdviseHere, measures_the_best_and_corrects_itself) {
   words[1] = "gpt2-tiny";
   const testing::ProgramRun other = advise(words);
   EXPECT_EQ(other.status, 2);
-  EXPECT_THAT(other.error, HasSubstr("holds a run of another matrix"));
+  EXPECT_THAT(other.error, HasSubstr("holds a run of another model or training"));
 }
 
 // What is pasted is one cell, whatever the file and --set said of techniques.

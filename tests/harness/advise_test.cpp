@@ -199,7 +199,8 @@ TEST(CorrectedAdvice, changes_only_where_the_rounds_tell_two_mixes_apart) {
   EXPECT_EQ(changed.rows.front().id, "fp32");
   const MeasuredAdvice unclear = corrected({bf16, with_ratio(fp32, 0.7, 1.01)});
   EXPECT_THAT(unclear.sentence, ::testing::AllOf(HasSubstr("cannot tell"), HasSubstr("the advice stands: bf16")));
-  EXPECT_THAT(corrected({bf16, fp32}).sentence, HasSubstr("cannot tell"));  // one round alone has no interval
+  for (const MeasuredMix& row : {fp32, with_ratio(fp32, 0.5, 2)})  // one round alone has no interval
+    EXPECT_THAT(corrected({bf16, row}).sentence, HasSubstr("differ too much to tell"));
   const MeasuredAdvice failed = corrected({measured("bf16", 1e6, std::nullopt), fp32});
   EXPECT_THAT(failed.sentence, ::testing::AllOf(HasSubstr("use fp32"), HasSubstr("has no time")));
   EXPECT_THAT(corrected({measured("bf16", 1e6, std::nullopt)}).sentence, HasSubstr("Nothing could be measured"));
