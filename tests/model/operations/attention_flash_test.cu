@@ -115,6 +115,25 @@ TEST(FlashAttentionTiles, past_the_last_query_add_nothing_where_scores_are_far_b
   for (const double x : card.dqkv) ASSERT_TRUE(std::isfinite(x));
 }
 
+// Three keys of weight 1/3, dp = 5, -5, 0 and delta = 0: ds = 5 / 24 or, of 1/3 rounded to bf16 first, 5 x 0.333984375 / 8, and then
+// rounded to bf16, 213 or 214 of 1024.
+TEST(FlashAttentionRounding, of_weights_reaches_their_gradients_where_it_is_asked_for) {
+  for (const DType probabilities : {DType::fp32, DType::bf16}) {
+    AttentionOnCard card({.name = "thirds", .sequence = 3, .width = 64, .probabilities = probabilities});
+    std::fill(card.qkv.begin(), card.qkv.end(), 0.0);
+    std::fill(card.dout.begin(), card.dout.end(), 0.0);
+    for (std::size_t key = 0; key < 3; ++key) card.qkv[192 * key + 64 + key] = 1;  // k, and v below
+    card.qkv[128] = 5;
+    card.qkv[192 + 128] = -5;
+    card.dout[0] = 1;
+    card.run();
+    const double ds = (probabilities == DType::bf16 ? 214 : 213) / 1024.0;
+    EXPECT_EQ(card.dqkv[0], ds);
+    EXPECT_EQ(card.dqkv[1], -ds);
+    EXPECT_EQ(card.dqkv[2], 0);
+  }
+}
+
 // Of attention_cuda.cu then, which takes every one.
 TEST(FlashAttentionChoice, leaves_other_widths_types_roundings_and_alignments_to_the_general_kernels) {
   const AttentionCase taken{.name = "taken", .sequence = 3, .width = 64};
