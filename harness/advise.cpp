@@ -54,6 +54,7 @@ struct Adviser::Node {
 Adviser::Adviser(MatrixCell base, AdviceRequest request) : base_(std::move(base)), request_(std::move(request)) {
   if (request_.pinned.contains("logits_chunks") && recipe_of(base_.configuration).logits_chunks == 0)
     throw UsageError("--set: logits_chunks = auto: the advice chooses them; leave it out, or give a number");
+  (void)planner_of_cell(base_, request_.machine);  // what was set is told where it was set
   precisions_ = values_of("precision", {});
   if (precisions_.empty()) precisions_ = precisions();
   accumulations_ = values_of("accumulation", accumulations());
@@ -210,7 +211,7 @@ Mix Adviser::at_its_bytes(Mix mix) {
   const bool small = bytes < std::int64_t{1} << 30;
   const std::int64_t unit = small ? 1 << 10 : 1 << 20;
   TechniqueValues values = mix.values;
-  values["checkpointing"] = fmt::format("budget:{}{}", (bytes + unit - 1) / unit, small ? "KiB" : "MiB");
+  values["checkpointing"] = fmt::format("budget:{}{}", bytes / unit, small ? "KiB" : "MiB");
   std::optional<Mix> chosen = evaluated(values);
   return chosen && chosen->needs.fits && chosen->step_ns * as_fast < mix.step_ns ? std::move(*chosen) : std::move(mix);
 }
@@ -252,29 +253,40 @@ void Adviser::find_runners_up(Advice& advice, Queue& queue) {
                    [](const Mix& a, const Mix& b) { return a.step_ns < b.step_ns; });
 }
 
+// Of the most micro-steps, each number of chunks; of the best of them what a budget makes at its smallest.
 void Adviser::find_smallest(Advice& advice) {
-  MemoryFit endless = request_.fit;
-  endless.memory.bytes = std::int64_t{1} << 60;
   TechniqueValues values;
   for (const Technique& technique : techniques())
     values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
-  for (const Choice& precision : precisions_) {
-    values["precision"] = precision, values["accumulation"] = accumulations_.back();
-    const std::int64_t tokens = base_.configuration.training.global_batch / number_of(accumulations_.back()) *
-                                base_.configuration.training.sequence;
-    const auto fitting = std::find_if(chunks_.rbegin(), chunks_.rend(),
-                                      [&](const Choice& chunks) { return number_of(chunks) <= tokens; });
-    values["logits_chunks"] = fitting == chunks_.rend() ? chunks_.front() : *fitting;
-    const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
-    for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), false)) {
-      const Program program = planner.lowered(choice.keep);
-      Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
-      mix.values["checkpointing"] = std::move(choice.value);
-      mix.needs.fits = false;
-      mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
-      ++timed_, ++planned_;
-      if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
+  values["accumulation"] = accumulations_.back();
+  for (const bool with_budget : {false, true}) {
+    if (with_budget && advice.smallest) values["logits_chunks"] = advice.smallest->values.at("logits_chunks");
+    for (const Choice& precision : precisions_) {
+      values["precision"] = precision;
+      for (const Choice& chunks : with_budget ? std::vector<Choice>{values["logits_chunks"]} : chunks_) {
+        values["logits_chunks"] = chunks;
+        consider_smallest(advice, values, with_budget);
+      }
     }
+  }
+}
+
+void Adviser::consider_smallest(Advice& advice, TechniqueValues values, bool with_budget) {
+  const std::int64_t tokens = base_.configuration.training.global_batch / number_of(values.at("accumulation")) *
+                              base_.configuration.training.sequence;
+  if (number_of(values.at("logits_chunks")) > tokens) return;
+  MemoryFit endless = request_.fit;
+  endless.memory.bytes = std::int64_t{1} << 60;
+  if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
+  const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
+  for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), with_budget)) {
+    const Program program = planner.lowered(choice.keep);
+    Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
+    mix.values["checkpointing"] = std::move(choice.value);
+    mix.needs.fits = false;
+    mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
+    ++timed_, ++planned_;
+    if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
   }
 }
 

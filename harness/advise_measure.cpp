@@ -179,14 +179,12 @@ MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const Measu
   const std::vector<Mix> mixes = begun ? mixes_of_run(adviser, file) : mixes_to_run(adviser, advice, request.best);
   std::vector<MatrixCell> cells;
   for (const Mix& mix : mixes) cells.push_back(adviser.cell_of(mix.values));
-  const std::string again =
-      fmt::format("stepscope advise {} --measure {} --out {}", request.arguments, request.best, request.out.string());
   watch_interrupts();
   Coordinator coordinator({.matrix = matrix_of_cells(request.base.configuration, cells, file.string()),
                            .out = request.out,
                            .machine = request.machine,
                            .only = {},
-                           .command = again,
+                           .command = request.command,
                            .arguments = file.string(),
                            .calibration = calibration_of_run(request.out, request.machine)});
   if (!request.quiet) {
@@ -202,7 +200,7 @@ MeasuredAdvice measure_mixes(Adviser& adviser, const Advice& advice, const Measu
   if (!request.quiet)
     for (const std::string& note : end.notes) fmt::print("note: {}\n", note);
   if (end.interrupted) {
-    fmt::print(stderr, "stopped; go on with: {}\n", again);
+    fmt::print(stderr, "stopped; go on with: {}\n", request.command);
     throw ExitStatus{interrupted_status};
   }
   return corrected(rows_of(read_run(request.out), mixes, cells));

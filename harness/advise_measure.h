@@ -20,7 +20,7 @@ struct MeasureRequest {
   int best = 1;
   std::filesystem::path out;
   Machine machine;
-  std::string arguments;  // of the command line, to go on with
+  std::string command;  // the whole line, to go on with
   bool quiet = false;
 };
 

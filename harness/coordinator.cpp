@@ -105,6 +105,7 @@ void Coordinator::list_cells() {
   for (const MatrixCell& cell : request_.matrix.cells) {
     ++position;
     if (!request_.only.empty() && cell.id != request_.only) continue;
+    if ((position - 1) % request_.shards != request_.shard - 1) continue;
     Configuration reference = reference_of(cell.configuration);
     const std::string id = cell_id(reference);
     entries_.push_back(

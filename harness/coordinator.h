@@ -26,6 +26,7 @@ struct RunRequest {
   std::filesystem::path out;
   Machine machine;
   std::string only;  // a cell's id; "": all. Its reference comes along
+  int shard = 1, shards = 1;  // every shards-th cell from this one, with the references
   double time_limit_seconds = 0;  // 0: none. Lowers rounds, then learning steps
   double precision = 0;  // rounds are added until every step time's interval reaches no farther from it; 0: none are
   int most_rounds = 30;  // with precision

@@ -30,6 +30,8 @@ void check(const TimeModelFile& times, const nlohmann::ordered_json& json, const
     };
     within("time_ns", one.time_ns, 1e-3, longest_ns, "a time above 0 and below a day");
     within("floor_ns", one.floor_ns, 0, longest_ns, "a time, 0 or more, below a day");
+    require(one.floor_ns == 0 || one.floor_ns >= 1e-6, row.in("floor_ns"), json["operations"][i]["floor_ns"],
+            "0, or a time from 1e-6 ns");
     within("flops", static_cast<double>(one.work.flops), 0, most_work, "a number of FLOPs, 0 to 1e18");
     within("bytes", static_cast<double>(one.work.bytes), 0, most_work, "a number of bytes, 0 to 1e18");
     within("runs", static_cast<double>(one.runs), 1, most_work, "a count, 1 or more");
@@ -42,6 +44,11 @@ void check(const TimeModelFile& times, const nlohmann::ordered_json& json, const
   const auto is_rate = [](double rate, double least) { return rate >= least && rate <= most_work; };
   require(is_rate(ceilings.bandwidth, 1), {file, "ceilings.bandwidth"}, json["ceilings"]["bandwidth"],
           "bytes a second, 1 to 1e18");
+  for (std::size_t i = 0; i < ceilings.levels.size(); ++i)
+    require(is_rate(ceilings.levels[i].bandwidth, 1) && ceilings.levels[i].bytes > 0 &&
+                (i == 0 || ceilings.levels[i].bytes > ceilings.levels[i - 1].bytes),
+            {file, "ceilings.levels"}, json["ceilings"]["levels"],
+            "bandwidths of 1 to 1e18 bytes a second, ascending in bytes");
   for (const auto& [name, flops] : {std::pair("fp32_flops", ceilings.fp32_flops),
                                     {"bf16_flops", ceilings.bf16_flops},
                                     {"fp16_flops", ceilings.fp16_flops}})

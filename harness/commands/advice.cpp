@@ -52,10 +52,12 @@ std::string device_of(const AdviceRequest& request) {
 std::string sentence_of(const Advice& advice, const AdviceRequest& request) {
   if (advice.mixes.empty()) {
     const Mix& least = *advice.smallest;
+    TechniqueValues values = least.values;
+    if (is_budget(values.at("checkpointing"))) values["checkpointing"] = std::string("whatever saves the most");
     return fmt::format(
         "Nothing fits: {} are {} short even for {}, which needs {} in all. Parameters, gradients and moments alone "
         "take {}.",
-        amount(request.fit.memory.bytes), amount(-least.margin_bytes), in_words(least.values),
+        amount(request.fit.memory.bytes), amount(-least.margin_bytes), in_words(values),
         amount(request.fit.memory.bytes - least.margin_bytes), amount(least.needs.state_bytes));
   }
   const Mix& best = advice.mixes.front();

@@ -154,6 +154,14 @@ AdviceRequest request_of(const AdviseCommand& command) {
   return request;
 }
 
+std::string command_line(const AdviseCommand& command) {
+  std::string line = fmt::format("stepscope advise {} --measure {} --out{}{}", command.configuration.as_arguments(),
+                                 command.measure, command.out.starts_with('-') ? "=" : " ", shell_quoted(command.out));
+  if (!command.budget.empty()) line += " --budget " + shell_quoted(command.budget);
+  if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
+  return line;
+}
+
 // "global_batch=256": the fields in which a base differs from the others of its matrix.
 std::vector<std::string> own_fields(const MatrixCell& base, const std::vector<MatrixCell>& bases) {
   std::set<std::string> given;
@@ -179,7 +187,8 @@ std::string command_to_try(const AdviseCommand& command, const std::vector<std::
   });
   asked.sets.insert(asked.sets.end(), own.begin(), own.end());
   for (std::string& set : sets_of(mix.values, !asked.matrix.empty())) asked.sets.push_back(std::move(set));
-  if (command.card.empty()) return "step " + asked.as_arguments();
+  const std::string threads = command.threads > 0 ? fmt::format(" --threads {}", command.threads) : "";
+  if (command.card.empty()) return "step " + asked.as_arguments() + threads;
   return fmt::format("plan {} --card {}{}", asked.as_arguments(), shell_quoted(command.card),
                      command.budget.empty() ? "" : " --budget " + shell_quoted(command.budget));
 }
@@ -218,7 +227,7 @@ void advise(const AdviseCommand& command) {
                                                    .best = command.measure,
                                                    .out = command.out,
                                                    .machine = machine_of(command.threads),
-                                                   .arguments = command.configuration.as_arguments(),
+                                                   .command = command_line(command),
                                                    .quiet = command.json});
     if (command.json)
       print_measured_json(answer, request, measured);

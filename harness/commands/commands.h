@@ -14,6 +14,7 @@ void add_step(CLI::App& app);
 void add_train(CLI::App& app);
 void add_run(CLI::App& app);
 void add_report(CLI::App& app);
+void add_merge(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_devices(CLI::App& app);

@@ -20,7 +20,7 @@ namespace {
 
 struct RunCommand {
   ConfigurationOptions configuration;
-  std::string out, only, precision;
+  std::string out, only, shard, precision;
   double time_limit_seconds = 0;
   bool fast = false;
   int threads = 0, most_rounds = 30;
@@ -31,6 +31,7 @@ std::string command_line(const RunCommand& command) {
   std::string line =
       fmt::format("stepscope run {} --out{}{}", command.configuration.as_arguments(), glue, shell_quoted(command.out));
   if (!command.only.empty()) line += " --only " + command.only;
+  if (!command.shard.empty()) line += " --shard " + command.shard;
   if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
   if (!command.precision.empty())
     line += fmt::format(" --precision {} --most-rounds {}", command.precision, command.most_rounds);
@@ -47,6 +48,25 @@ bool machine_failed(const std::map<Outcome, int>& outcomes) {
          any({Outcome::crashed, Outcome::timeout, Outcome::device_error});
 }
 
+struct Shard {
+  int index = 1, count = 1;
+};
+
+// "2/4": the second of four parts.
+Shard shard_of(const std::string& text, std::size_t cells) {
+  if (text.empty()) return {};
+  Shard shard;
+  const char *const begin = text.data(), *const end = begin + text.size();
+  const auto [slash, first] = std::from_chars(begin, end, shard.index);
+  const bool divided = first == std::errc{} && slash != end && *slash == '/';
+  const auto [last, second] = std::from_chars(divided ? slash + 1 : end, end, shard.count);
+  if (!divided || second != std::errc{} || last != end || shard.index < 1 || shard.index > shard.count)
+    throw UsageError(fmt::format("--shard {}: I/N is needed, the I-th of N parts, as 2/4", text));
+  if (shard.count > static_cast<int>(cells))
+    throw UsageError(fmt::format("--shard {}: the matrix has {} cells, so at most as many parts", text, cells));
+  return shard;
+}
+
 // "1%" is 0.01; 0 for "".
 double precision_of(const std::string& text) {
   if (text.empty()) return 0;
@@ -61,6 +81,7 @@ double precision_of(const std::string& text) {
 void run(const RunCommand& command) {
   const double precision = precision_of(command.precision);
   Matrix matrix = command.configuration.read();
+  const Shard shard = shard_of(command.shard, matrix.cells.size());
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
   const Machine this_machine = machine_of(command.threads);
@@ -70,6 +91,8 @@ void run(const RunCommand& command) {
                            .out = command.out,
                            .machine = machine,
                            .only = command.only,
+                           .shard = shard.index,
+                           .shards = shard.count,
                            .time_limit_seconds = command.time_limit_seconds,
                            .precision = precision,
                            .most_rounds = command.most_rounds,
@@ -100,7 +123,11 @@ void add_run(CLI::App& app) {
       "run", "measure every cell of a matrix; a killed run resumes; status 3 if no cell could be measured");
   add_configuration_options(sub, command->configuration);
   sub.add_option("--out", command->out, "folder of the run, new or to go on with")->type_name("RUN")->required();
-  sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
+  CLI::Option* only = sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
+  sub.add_option("--shard", command->shard,
+                 "the I-th of N parts of the matrix, each with its references; merge joins them")
+      ->type_name("I/N")
+      ->excludes(only);
   sub.add_option("--time-limit", command->time_limit_seconds, "seconds: lowers rounds, then learning steps")
       ->type_name("S")
       ->check(above_zero("seconds"));

@@ -116,6 +116,33 @@ TEST(Adviser, a_budget_of_checkpointing_is_tried_too_and_never_makes_the_answer_
   }
 }
 
+// Small models too, where a budget in whole MiB would be the same step again.
+TEST(Adviser, runners_up_need_less_and_none_comes_twice) {
+  for (const char* preset : {"tiny", "gpt2-tiny", "seed-small"}) {
+    AdviceRequest request = request_on("l4", std::int64_t{3} << 30);
+    request.machine.context_bytes = std::int64_t{1} << 30;
+    request.budget = "budget:3GiB";
+    const Advice advice = Adviser(base_of(preset), request).search();
+    for (std::size_t i = 1; i < advice.mixes.size(); ++i)
+      EXPECT_LT(advice.mixes[i].needs.total(), advice.mixes[i - 1].needs.total()) << preset << i;
+  }
+}
+
+// A budget makes a smaller step than any named value, so no less is said to be lacking than it needs.
+TEST(Adviser, what_lacks_is_told_of_the_smallest_step_that_budgets_make) {
+  AdviceRequest request = request_on("rtx-4090", 1);
+  request.budget = "budget:1B";
+  const MatrixCell base = base_of("llama-tiny", {"global_batch=4"});
+  const Advice none = Adviser(base, request).search();
+  ASSERT_TRUE(none.smallest);
+  request.fit.memory.bytes = none.smallest->needs.total();
+  request.budget = "budget:" + std::to_string(request.fit.memory.bytes) + "B";
+  EXPECT_FALSE(Adviser(base, request).search().mixes.empty());
+  request.fit.memory.bytes = none.smallest->needs.total() * 97 / 100;
+  request.budget = "budget:" + std::to_string(request.fit.memory.bytes) + "B";
+  EXPECT_TRUE(Adviser(base, request).search().mixes.empty());
+}
+
 // What the search prunes by.
 TEST(Adviser, recomputing_never_makes_a_step_faster) {
   const Card card = find_card("h100-sxm").card;

@@ -210,6 +210,9 @@ TEST_F(TimeModelFiles, spoiled_ones_are_one_line) {
   expect_refused([](auto& json) { json["operations"][0].erase("flops"); }, "operations.0.flops");
   expect_refused([](auto& json) { json["operations"][2]["time_ns"] = 1e300; }, "operations.2.time_ns");
   expect_refused([](auto& json) { json["operations"][2]["floor_ns"] = -1; }, "operations.2.floor_ns");
+  expect_refused([](auto& json) { json["operations"][2]["floor_ns"] = 5e-324; }, "operations.2.floor_ns");
+  expect_refused([](auto& json) { json["ceilings"]["levels"][0]["bandwidth"] = 0; }, "ceilings.levels");
+  expect_refused([](auto& json) { json["ceilings"]["levels"][0]["bytes"] = -5; }, "ceilings.levels");
   expect_refused([](auto& json) { json["operations"][2]["bytes"] = -1; }, "operations.2.bytes");
   expect_refused([](auto& json) { json["operations"][2]["runs"] = 0; }, "operations.2.runs");
   expect_refused([](auto& json) { json["between_ns"] = -3; }, "between_ns");
