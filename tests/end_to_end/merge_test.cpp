@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "model/base/file.h"
 #include "reports/comparison.h"
 #include "reports/run_folder.h"
+#include "tests/support/build_folder.h"
 #include "tests/support/program_run.h"
 #include "tests/support/temporary_folder.h"
 
@@ -56,6 +58,21 @@ TEST_F(Merge, shards_become_the_run_that_one_process_makes) {
   EXPECT_EQ(testing::run_program({"report", path("whole")}).status, 0);
   EXPECT_EQ(merge({"one", "two"}, "whole").status, 2);  // is there already
   EXPECT_FALSE(fs::exists(path("whole.partial")));
+}
+
+// As Slurm calls it for a task of an array.
+TEST_F(Merge, an_array_s_task_measures_its_part) {
+  ASSERT_EQ(run("plain", {"--fast"}).status, 0);  // writes the matrix
+  const auto task = [&](int number) {
+    const std::string line = "STEPSCOPE='" + build_folder() +
+                             "/stepscope' SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_ID=" + std::to_string(number) +
+                             " '" STEPSCOPE_SOURCE_DIR "/scripts/slurm_array' '" + path("m.toml") + "' '" +
+                             path("array") + "' --threads 1 --fast > /dev/null 2>&1";
+    return std::system(line.c_str());
+  };
+  EXPECT_EQ(task(2), 0);
+  EXPECT_EQ(task(2), 0);  // requeued, it goes on
+  EXPECT_EQ(read_run(folder / "array" / "part-2").cells.size(), 2U);  // its own and the reference
 }
 
 TEST_F(Merge, refuses_what_does_not_belong_together) {

@@ -85,6 +85,7 @@ class MaskReader {
                     head * custom_head_stride_ + row * custom_row_stride_;
     return keys;
   }
+  [[nodiscard]] STEPSCOPE_BODY bool has_custom() const { return custom_ != nullptr; }
 
  private:
   std::int64_t sequence_ = 0;
