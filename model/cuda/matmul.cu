@@ -100,6 +100,9 @@ void CudaMatmul::choose_algorithm(const MatmulSpec& spec, const MatmulBatch& bat
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(at_.a, batch.a_stride, spec.in));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(at_.c, batch.c_stride, spec.out));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(at_.c, batch.c_stride, spec.out));
+  // Parts of a split sum never meet in place, where atomics would order them: the same bits in every run.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+         static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_MASK & ~CUBLASLT_REDUCTION_SCHEME_INPLACE));
   std::array<cublasLtMatmulHeuristicResult_t, 8> answers{};
   int count = 0;
   check_lt(cublasLtMatmulAlgoGetHeuristic(library_->get(), desc_.get(), left_.get(), right_.get(), result_.get(),

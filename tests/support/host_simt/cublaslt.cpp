@@ -238,6 +238,16 @@ void check_shapes(const Call& call) {
   require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
 }
 
+// This project promises the same bits in every run.
+void require_no_atomics(cublasLtMatmulPreference_t preference) {
+  std::uint32_t schemes = 0;
+  std::size_t written = 0;
+  require_lt(cublasLtMatmulPreferenceGetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+                                                  sizeof(schemes), &written) == CUBLAS_STATUS_SUCCESS &&
+                 (schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) == 0,
+             "an algorithm that adds by atomics was not ruled out");
+}
+
 }  // namespace
 
 }  // namespace stepscope::host_simt
@@ -259,8 +269,9 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 // Three answers, the first of which cannot be used: who asks must look at their states.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int most,
+                                              cublasLtMatmulPreference_t preference, int most,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
+  require_no_atomics(preference);
   *count = std::min(most, 3);
   for (int i = 0; i < *count; ++i) {
     results[i] = {};
