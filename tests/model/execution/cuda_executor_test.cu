@@ -109,6 +109,26 @@ TEST(CudaExecutor, a_step_of_the_llama_family_is_that_of_the_cpu) {
   expect_like_the_cpu(s, DType::bf16);
 }
 
+// A norm of queries and keys, heads wider than hidden / heads, a tied table whose gradient comes from both its uses.
+TEST(CudaExecutor, steps_of_the_qwen3_family_are_those_of_the_cpu) {
+  StepSetting s = small("bf16");
+  s.preset = "qwen3-tiny";
+  s.global_batch = 4;
+  s.micro_steps = 2;
+  s.steps = 2;
+  expect_like_the_cpu(s, DType::bf16);
+  s.precision = "fp32";
+  expect_like_the_cpu(s, DType::fp32);
+}
+
+TEST(CudaExecutor, narrow_gradients_of_a_tied_table_are_those_of_the_cpu) {
+  StepSetting s = small("bf16");
+  s.preset = "qwen3-tiny";
+  s.gradient_precision = "bf16";
+  s.micro_steps = 2;
+  expect_like_the_cpu(s, DType::bf16);
+}
+
 #ifndef __CUDACC__
 TEST(CudaExecutor, allocates_what_was_planned_and_nothing_in_a_step) {
   const StepSetting s = small("fp32");
