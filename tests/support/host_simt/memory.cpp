@@ -23,6 +23,7 @@ constexpr unsigned char poison = 0xFF;
 struct Allocation {
   std::size_t bytes;
   bool pending = false;  // of cudaMallocAsync, until its stream comes to it
+  bool leaving = false;  // after cudaFreeAsync, until its stream comes to it
 };
 using Allocations = std::map<const std::byte*, Allocation>;
 
@@ -48,12 +49,18 @@ bool is_device(const void* at) {
   return m.begin != nullptr && at >= m.begin && at < m.begin + reserved_bytes;
 }
 
+bool may_be_freed(const void* at) {
+  const auto found = memory().device.find(static_cast<const std::byte*>(at));
+  return found != memory().device.end() && !found->second.leaving;
+}
+
+// What is issued after cudaFreeAsync may not name that memory, whichever stream it goes to.
 bool inside(const Allocations& allocations, const void* at, std::size_t bytes) {
   const auto* first = static_cast<const std::byte*>(at);
   auto found = allocations.upper_bound(first);
   if (found == allocations.begin()) return false;
   --found;
-  return first + bytes <= found->first + found->second.bytes;
+  return !found->second.leaving && first + bytes <= found->first + found->second.bytes;
 }
 
 std::byte* allocate(std::size_t bytes, bool pending) {
@@ -69,7 +76,7 @@ std::byte* allocate(std::size_t bytes, bool pending) {
   std::memset(at, poison, whole_pages(bytes));
   if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(at + bytes, whole_pages(bytes) - bytes);
   if (m.depth == 0 || pending) protect(at, bytes, false);
-  m.device[at] = {bytes, pending};
+  m.device[at] = {bytes, pending, false};
   RuntimeCounts& c = mutable_counts();
   ++c.allocations;
   c.live_bytes += bytes;
@@ -155,14 +162,14 @@ cudaError_t cudaFree(void* at) {
   if (at == nullptr) return cudaSuccess;
   if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
   const auto* first = static_cast<const std::byte*>(at);
-  if (!memory().device.contains(first))
-    return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
+  if (!may_be_freed(at)) return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
   release(first);
   return cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaMallocAsync"); error != cudaSuccess) return error;
+  if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMallocAsync of no bytes");
   const std::byte* const first = allocate(bytes, true);
   *at = const_cast<std::byte*>(first);
   return push(stream, "allocate", [first] {
@@ -175,8 +182,9 @@ cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
 cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaFreeAsync"); error != cudaSuccess) return error;
   const auto* first = static_cast<const std::byte*>(at);
-  if (!memory().device.contains(first))
+  if (!may_be_freed(at))
     return refuse(cudaErrorInvalidValue, "cudaFreeAsync: not the start of an allocation that lives");
+  memory().device.at(first).leaving = true;
   return push(stream, "free", [first] { release(first); });
 }
 
@@ -184,7 +192,7 @@ cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   if (const cudaError_t error = unless_capturing("cudaMallocHost"); error != cudaSuccess) return error;
   *at = std::malloc(bytes);
   std::memset(*at, poison, bytes);
-  memory().pinned[static_cast<std::byte*>(*at)] = {bytes};
+  memory().pinned[static_cast<std::byte*>(*at)] = {bytes, false, false};
   return cudaSuccess;
 }
 
