@@ -359,6 +359,9 @@ std::vector<OperationCase> make_cases() {
       update_case("update_without_clipping", {{1}, {3, 7}}, 0),
       update_case("update_with_clipping", {{150, 301}, {37}}, 1.5),
       update_case("update_with_loss_scaling", {{150, 301}, {37}}, 1.5, true),
+      update_case("update_of_many_tensors", std::vector<Shape>(70, {3}),
+                  1.5),  // more than two launches of a card have room for
+      update_case("update_of_many_tensors_with_loss_scaling", std::vector<Shape>(70, {3}), 1.5, true),
   };
   add_attention_cases(cases);
   return cases;

@@ -89,6 +89,36 @@ TEST(CudaExecutor, steps_with_a_scaled_loss_are_those_of_the_cpu) {
   expect_like_the_cpu(s, DType::fp16);
 }
 
+TEST(CudaExecutor, a_step_that_overflows_leaves_no_trace_but_its_count) {
+  const StepSetting s = small("fp16");
+  const Step step = build(s, this_card());
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  executor.initialise(s.seed);
+  fill_batch(s, step.program, executor);
+  const auto updated = [&] {
+    std::vector<std::byte> all;
+    for (const StateKind kind : {StateKind::parameter, StateKind::moment})
+      for (const StateId id : step.program.states_of(kind)) {
+        std::vector<std::byte> bytes(static_cast<std::size_t>(step.program.state(id).type.size_bytes()));
+        executor.read(id, bytes);
+        all.insert(all.end(), bytes.begin(), bytes.end());
+      }
+    return all;
+  };
+  const std::vector<std::byte> before = updated();
+  executor.control().loss_scale = 0x1p100;
+  executor.step(1e-3);
+  EXPECT_EQ(updated(), before);
+  EXPECT_EQ(executor.control().skips, 1);
+  EXPECT_EQ(executor.control().loss_scale, 0x1p99);
+  executor.control().loss_scale = 1024;
+  executor.step(1e-3);
+  executor.step(1e-3);  // nobody looks between them: what the card counts stays there
+  EXPECT_NE(updated(), before);
+  EXPECT_EQ(executor.control().skips, 1);
+  EXPECT_EQ(executor.control().clean_steps, 2);
+}
+
 TEST(CudaExecutor, what_is_kept_changes_no_bit) {
   StepSetting kept = small("bf16"), repeated = kept;
   repeated.keep = [](const Program&) { return KeepSet{}; };
@@ -147,7 +177,9 @@ TEST(CudaExecutor, allocates_what_was_planned_and_nothing_in_a_step) {
 }
 
 TEST(CudaExecutor, neither_the_order_of_threads_nor_when_streams_run_changes_a_bit) {
-  const StepSetting s = small("bf16");
+  StepSetting s = small("bf16");
+  s.steps = 3;  // nobody waits between them
+  s.micro_steps = 2;
   const StepResult first = run_unobserved(s, CudaExecutor::Launch::graph);
   host_simt::options() = {.order = host_simt::Order::shuffled, .seed = 7, .eager = true};
   const StepResult other = run_unobserved(s, CudaExecutor::Launch::graph);

@@ -1,5 +1,5 @@
-// The descriptors of all matmuls of all presets, which the real library makes: names, sizes and values are checked by NVIDIA's own code.
-// Whether a card has an algorithm for each of them only a card can tell.
+// The descriptors of all matmuls of all presets: the real library makes them and checks attributes and their sizes, the stand-in their
+// values, when an algorithm is asked for. Whether a card has an algorithm for each of them only a card can tell.
 #include <gtest/gtest.h>
 
 #include <map>

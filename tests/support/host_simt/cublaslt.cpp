@@ -1,7 +1,9 @@
 // cublasLtMatmul by plain loops, linked before the real library. Descriptors, layouts and preferences stay the real library's, which makes
-// them without a GPU, so that NVIDIA's own code checks names, sizes and values of attributes. Only what needs a card is replaced.
+// them without a GPU: its setters know the attributes and their sizes, but take any value (an epilogue of 99999, a leading dimension below
+// the rows). Values, shapes and types are therefore checked here, already when an algorithm is asked for; the real heuristic answers
+// nothing without a card. Only what needs one is replaced.
 // Refused: other epilogues than those of `epilogue_of`, scalars on the device, row order, sums in other types than fp32, types that
-// cuBLAS's table of CUBLAS_COMPUTE_32F does not have; shapes and types already when an algorithm is asked for.
+// cuBLAS's table of CUBLAS_COMPUTE_32F does not have.
 // A bias gradient overwrites, also where beta is 1: the documents do not say that it adds.
 // What it cannot tell: which configurations the real library would refuse for want of a kernel.
 #include <cublasLt.h>
@@ -274,7 +276,9 @@ Call describe(cublasLtMatmulDesc_t desc, const Layouts& layouts) {
   const auto compute = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
   require_lt(compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32, "sums are fp32");
   const auto transposed = [&](cublasLtMatmulDescAttributes_t which) {
-    return attribute<std::int32_t>(desc, which) != CUBLAS_OP_N;
+    const auto operation = attribute<std::int32_t>(desc, which);
+    require_lt(operation == CUBLAS_OP_N || operation == CUBLAS_OP_T, "an operation that is not emulated");
+    return operation == CUBLAS_OP_T;
   };
   Call call{.a = matrix_of_layout(layouts.a, "A"),
             .b = matrix_of_layout(layouts.b, "B"),

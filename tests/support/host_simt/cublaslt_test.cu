@@ -152,6 +152,16 @@ TEST_F(CublasLtEpilogues, and_that_of_the_right_one) {
   });
 }
 
+TEST_F(CublasLtEpilogues, the_real_setters_check_the_size_of_a_value_and_the_stand_in_the_value) {
+  const std::int64_t wide = CUBLAS_OP_T;
+  EXPECT_EQ(cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &wide, sizeof(wide)),
+            CUBLAS_STATUS_INVALID_VALUE);
+  const std::int32_t no_operation = 77;
+  EXPECT_EQ(cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &no_operation, sizeof(no_operation)),
+            CUBLAS_STATUS_SUCCESS);
+  EXPECT_THROW(run(CUBLASLT_EPILOGUE_DEFAULT), std::exception);
+}
+
 TEST_F(CublasLtEpilogues, what_is_not_emulated_or_does_not_fit_is_refused) {
   const auto refused = [&](cublasLtEpilogue_t epilogue, const std::function<void()>& spoil,
                            const std::function<void()>& mend) {

@@ -3,8 +3,10 @@
 
 #include <vector>
 
+#include "model/cuda/device.cuh"
 #include "model/cuda/handles.cuh"
 #include "tests/support/host_simt/runtime.cuh"
+#include "tests/support/host_simt/scheduler.cuh"
 #include "tests/support/on_card.cuh"
 
 namespace stepscope::testing {

@@ -96,6 +96,27 @@ void release(const std::byte* at) {
   m.device.erase(found);
 }
 
+// Memory of the device, or of the host, for one copy: opening all of it, as OnDevice does, takes a call for each allocation.
+class Opened {
+ public:
+  explicit Opened(const void* at) {
+    if (!is_device(at) || memory().depth > 0) return;
+    const auto found = std::prev(memory().device.upper_bound(static_cast<const std::byte*>(at)));
+    if (found->second.pending) return;
+    first_ = found->first, bytes_ = found->second.bytes;
+    protect(first_, bytes_, true);
+  }
+  ~Opened() {
+    if (first_ != nullptr) protect(first_, bytes_, false);
+  }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+
+ private:
+  const std::byte* first_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
 cudaError_t check_end(const void* at, std::size_t bytes, bool device, bool asynchronous) {
   if (is_device(at) != device) return refuse(cudaErrorInvalidValue, "copy: an address does not match the kind");
   if (device && !inside(memory().device, at, bytes))
@@ -214,8 +235,10 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   if (const cudaError_t error = unless_capturing("cudaMemcpy"); error != cudaSuccess) return error;
   if (const cudaError_t error = check_copy(to, from, bytes, kind, false); error != cudaSuccess) return error;
   if (const cudaError_t error = drain_blocking_streams(); error != cudaSuccess) return error;
-  const OnDevice scope;
-  std::memmove(to, from, bytes);
+  {
+    const Opened target(to), source(from);
+    std::memmove(to, from, bytes);
+  }
   ++mutable_counts().copies;
   return sticky_error();
 }
