@@ -256,12 +256,15 @@ void check_shapes(const Call& call) {
              "batches of different lengths");
 }
 
-void check_apart(const Call& call) {
-  const auto apart = [&](const Matrix& m) {
-    const auto *begin = static_cast<const char*>(m.first), *d = static_cast<const char*>(call.d.first);
-    return begin + m.bytes() <= d || d + call.d.bytes() <= begin;
+void check_apart(const Call& call, const void* workspace, std::size_t workspace_bytes) {
+  const auto apart = [](const Matrix& m, const void* at, std::int64_t bytes) {
+    const auto *begin = static_cast<const char*>(m.first), *other = static_cast<const char*>(at);
+    return begin + m.bytes() <= other || other + bytes <= begin;
   };
-  require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
+  const auto from_result = [&](const Matrix& m) { return apart(m, call.d.first, call.d.bytes()); };
+  require_lt(from_result(call.a) && from_result(call.b), "the result lies over an operand");
+  for (const Matrix* m : {&call.a, &call.b, &call.c, &call.d})
+    require_lt(apart(*m, workspace, static_cast<std::int64_t>(workspace_bytes)), "the workspace lies over a matrix");
 }
 
 struct Layouts {
@@ -344,9 +347,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   place(call.b, b, "B");
   place(call.c, c, "C");
   place(call.d, d, "D");
-  check_apart(call);
+  check_apart(call, workspace, workspace_bytes);
   place_epilogue(call);
-  return enqueue(stream, [call] { multiply(call); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
-                                                                    : CUBLAS_STATUS_EXECUTION_FAILED;
+  const auto work = [=] {
+    std::memset(workspace, 0xFF, workspace_bytes);  // an algorithm may leave anything there
+    multiply(call);
+  };
+  return enqueue(stream, work) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 }

@@ -146,6 +146,21 @@ OnDevice::~OnDevice() {
     for (const auto& [at, allocation] : memory().device) protect(at, allocation.bytes, false);
 }
 
+std::size_t written_past_its_end() {
+  std::size_t found = 0;
+  for (const auto& [at, allocation] : memory().device) {
+    if (allocation.pending) continue;
+    auto* const bytes = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(at));
+    const std::size_t whole = whole_pages(allocation.bytes);
+    for (std::size_t i = allocation.bytes; i < whole; ++i) {
+      if (bytes[i] == poison) continue;
+      bytes[i] = poison;
+      found = allocation.bytes;
+    }
+  }
+  return found;
+}
+
 bool in_device_memory(const void* at, std::size_t bytes) { return inside(memory().device, at, bytes); }
 
 // Addresses of user space lie between these; what looks like one and is no number of the device's must not be mapped.

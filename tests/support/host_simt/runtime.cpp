@@ -76,6 +76,8 @@ void run_work(const Work& work) {
   const OnDevice scope;
   try {
     if (runtime().sticky == cudaSuccess) work();
+    if (const std::size_t bytes = written_past_its_end(); bytes > 0)
+      throw std::runtime_error("device memory is written past the end of " + std::to_string(bytes) + " bytes");
   } catch (const std::exception& error) {
     runtime().sticky = refuse(cudaErrorLaunchFailure, error.what());
   }
