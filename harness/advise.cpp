@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <queue>
 
 #include "harness/planned.h"
 #include "model/base/error.h"
@@ -12,14 +11,14 @@
 #include "model/program/operation.h"
 #include "model/techniques/checkpointing.h"
 #include "reports/calibration.h"
+#include "reports/format.h"
 
 namespace stepscope {
 
 namespace {
 
 constexpr std::int64_t most_chunks = 64;
-constexpr int most_blocks_at_a_time = 8;
-constexpr double worth_telling = 0.95;  // a slower mix of the same precision needs at most this share of the bytes
+constexpr double worth_telling = 0.85;  // a slower mix needs at most this share of the arena
 
 // Values that one operation reads are alive together, whatever is kept: no arena of this forward pass is smaller.
 std::int64_t least_of_any_keep_set(const Program& program) {
@@ -35,61 +34,12 @@ std::int64_t least_of_any_keep_set(const Program& program) {
   return most;
 }
 
-// Operations of blocks that multiply no matrices: their repeats cost bytes moved and little else.
-bool is_cheap(const Program& forward, const Operation& op) {
-  const OperationCost cost = cost_of(forward, op);
-  return cost.flops < 64 * (cost.read_bytes + cost.written_bytes);
-}
-
-std::string text(const Choice& choice) { return to_string(choice); }
-
-std::int64_t number(const Choice& choice) { return std::get<std::int64_t>(choice); }
-
 }  // namespace
-
-MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values) {
-  Assignments given = *base.given;
-  for (const auto& [name, value] : values) {
-    const Field& field = field_named(name, "");
-    assign(given, {&field, value, "advise", field.section + "." + field.name});
-  }
-  MatrixCell cell;
-  cell.configuration = resolve(given);
-  cell.id = cell_id(cell.configuration);
-  cell.given = std::make_shared<const Assignments>(std::move(given));
-  return cell;
-}
 
 TimeSource roofline_source(const Card& card, std::string in_words) {
   return {.step_ns = [card](const Program& program) { return step_time_ns(program, roofline_times(program, card)); },
           .ceilings = card,
           .in_words = std::move(in_words)};
-}
-
-std::vector<CheckpointingChoice> named_checkpointing(const Program& forward) {
-  std::vector<CheckpointingChoice> choices{{std::string("none"), keepable(forward)}};
-  std::set<KeepSet> met{choices.front().keep};
-  const auto add = [&](Choice value, KeepSet keep) {
-    if (met.insert(keep).second) choices.push_back({std::move(value), std::move(keep)});
-  };
-  const auto add_targets = [&](std::vector<std::string> targets) {
-    KeepSet keep = keep_outside(forward, targets);
-    add(targets.size() == 1 ? Choice(targets.front()) : Choice(targets), std::move(keep));
-  };
-  std::set<std::string> all, cheap;
-  for (const Operation& op : forward.operations) {
-    all.emplace(op.kind->name);
-    if (is_cheap(forward, op)) cheap.emplace(op.kind->name);
-  }
-  for (const std::string& name : all) add_targets({name});
-  std::erase_if(cheap, [&](const std::string& name) { return keep_outside(forward, {name}) == choices.front().keep; });
-  if (cheap.size() > 1) add_targets({cheap.begin(), cheap.end()});
-  for (const char* half : {"MLPBlock", "AttentionBlock"}) add_targets({half});
-  add_targets({"MLPBlock", "AttentionBlock"});
-  add_targets({"TransformerBlock"});
-  for (int blocks = 2; blocks <= most_blocks_at_a_time; ++blocks)
-    add(fmt::format("every-{}", blocks), keep_every(forward, blocks));
-  return choices;
 }
 
 // A mix yet to be planned, or, without a program, all mixes of one forward pass: none of them is faster than that.
@@ -104,6 +54,7 @@ struct Adviser::Node {
 Adviser::Adviser(MatrixCell base, AdviceRequest request) : base_(std::move(base)), request_(std::move(request)) {
   if (request_.pinned.contains("logits_chunks") && recipe_of(base_.configuration).logits_chunks == 0)
     throw UsageError("--set: logits_chunks = auto: the advice chooses them; leave it out, or give a number");
+  (void)planner_of_cell(base_, request_.machine);  // what was set is told where it was set
   precisions_ = values_of("precision", {});
   if (precisions_.empty()) precisions_ = precisions();
   accumulations_ = values_of("accumulation", accumulations());
@@ -179,8 +130,8 @@ std::vector<Adviser::Node> Adviser::roots() {
       for (const Choice& chunks : chunks_) {
         values["precision"] = precision, values["accumulation"] = accumulation, values["logits_chunks"] = chunks;
         const std::int64_t tokens =
-            base_.configuration.training.global_batch / number(accumulation) * base_.configuration.training.sequence;
-        if (number(chunks) > tokens) continue;
+            base_.configuration.training.global_batch / number_of(accumulation) * base_.configuration.training.sequence;
+        if (number_of(chunks) > tokens) continue;
         if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
         auto planner = std::make_shared<StepPlanner>(planner_of_cell(cell_of(values), request_.machine));
         const Program whole = planner->lowered(keepable(planner->forward()));
@@ -204,64 +155,138 @@ bool Adviser::fits_whole(const StepPlanner& planner) const {
   return needs_of(planner.lowered(keepable(planner.forward())), request_.fit).fits;
 }
 
-// A budget takes nearly all the bytes there are: it is tried for the answer, not for runners-up that need less.
-Advice Adviser::search() {
-  Advice advice;
-  std::map<std::string, std::int64_t> smallest;  // of the mixes taken, by precision: state and arena
-  std::priority_queue<Node> queue;
-  for (Node& node : roots()) queue.push(std::move(node));
-  while (!queue.empty() && std::ssize(advice.mixes) <= request_.runners_up) {
+// The next mix with a keep-set, by time.
+std::optional<Adviser::Node> Adviser::next_of(Queue& queue, bool with_budget) {
+  while (!queue.empty()) {
     Node node = queue.top();
     queue.pop();
-    if (node.program == nullptr) {
-      const bool open = advice.mixes.empty() && !fits_whole(*node.planner);
-      for (CheckpointingChoice& choice : keep_sets(node.values, node.planner->forward(), open)) {
-        Node leaf{.values = node.values, .program = std::make_shared<Program>(node.planner->lowered(choice.keep))};
-        leaf.values["checkpointing"] = std::move(choice.value);
-        leaf.ns = request_.times.step_ns(*leaf.program);
-        ++timed_;
-        queue.push(std::move(leaf));
-      }
-      continue;
+    if (node.program != nullptr) return node;
+    const bool open = with_budget && !fits_whole(*node.planner);
+    for (CheckpointingChoice& choice : keep_sets(node.values, node.planner->forward(), open)) {
+      Node leaf{.values = node.values, .program = std::make_shared<Program>(node.planner->lowered(choice.keep))};
+      leaf.values["checkpointing"] = std::move(choice.value);
+      leaf.ns = request_.times.step_ns(*leaf.program);
+      ++timed_;
+      queue.push(std::move(leaf));
     }
-    Mix mix = mix_of(node.values, *node.program, node.ns);
-    if (!mix.needs.fits) continue;
-    const auto bytes = static_cast<double>(mix.needs.total());
-    const auto taken = smallest.find(text(node.values["precision"]));
-    if (taken != smallest.end() && bytes > worth_telling * static_cast<double>(taken->second)) continue;
-    smallest[text(node.values["precision"])] = mix.needs.total();
-    advice.mixes.push_back(std::move(mix));
   }
-  std::stable_sort(advice.mixes.begin(), advice.mixes.end(),
-                   [](const Mix& a, const Mix& b) { return a.step_ns < b.step_ns; });
-  if (advice.mixes.empty()) find_smallest(advice);
+  return std::nullopt;
+}
+
+// Of the mixes as fast as this one, which fits, that with the least burden that fits too; the others go back to the queue.
+Mix Adviser::plainest_beside(const Node& fastest, Mix mix, Queue& queue) {
+  std::vector<Node> close, put_back;
+  while (!queue.empty() && queue.top().ns <= as_fast * fastest.ns) {
+    Node node = queue.top();
+    if (!(burden(node.values) < burden(mix.values))) {  // and so with any keep-set
+      put_back.push_back(std::move(node));
+      queue.pop();
+    } else if (std::optional<Node> leaf = next_of(queue, false)) {
+      (leaf->ns <= as_fast * fastest.ns ? close : put_back).push_back(std::move(*leaf));
+    }
+  }
+  std::stable_sort(close.begin(), close.end(),
+                   [](const Node& a, const Node& b) { return burden(a.values) < burden(b.values); });
+  bool found = false;
+  for (Node& node : close) {
+    std::optional<Mix> plainer;
+    if (!found && burden(node.values) < burden(mix.values)) plainer = mix_of(node.values, *node.program, node.ns);
+    if (plainer && plainer->needs.fits)
+      mix = std::move(*plainer), found = true;
+    else
+      put_back.push_back(std::move(node));
+  }
+  if (found) put_back.push_back(fastest);
+  for (Node& node : put_back) queue.push(std::move(node));
+  return mix;
+}
+
+// What a budget of the mix's own bytes makes of it where that is faster: what checkpointing names is then not worth telling.
+Mix Adviser::at_its_bytes(Mix mix) {
+  const Choice& checkpointing = mix.values.at("checkpointing");
+  if (request_.budget.empty() || request_.pinned.contains("checkpointing") || is_budget(checkpointing) ||
+      to_string(checkpointing) == "none")
+    return mix;
+  const std::int64_t bytes = mix.needs.total() + request_.machine.context_bytes;
+  const bool small = bytes < std::int64_t{1} << 30;
+  const std::int64_t unit = small ? 1 << 10 : 1 << 20;
+  TechniqueValues values = mix.values;
+  values["checkpointing"] = fmt::format("budget:{}{}", bytes / unit, small ? "KiB" : "MiB");
+  std::optional<Mix> chosen = evaluated(values);
+  return chosen && chosen->needs.fits && chosen->step_ns * as_fast < mix.step_ns ? std::move(*chosen) : std::move(mix);
+}
+
+// A budget takes nearly all the bytes there are: it is tried for the answer, and at the bytes of runners-up.
+Advice Adviser::search() {
+  Advice advice;
+  Queue queue;
+  for (Node& node : roots()) queue.push(std::move(node));
+  while (const std::optional<Node> node = next_of(queue, true)) {
+    Mix mix = mix_of(node->values, *node->program, node->ns);
+    if (!mix.needs.fits) continue;
+    advice.fastest = mix;
+    advice.mixes.push_back(plainest_beside(*node, std::move(mix), queue));
+    break;
+  }
+  if (advice.mixes.empty())
+    find_smallest(advice);
+  else
+    find_runners_up(advice, queue);
   advice.timed = timed_, advice.planned = planned_;
   return advice;
 }
 
+// Each needs less than all before it: by time in order, no other mix is faster and smaller.
+void Adviser::find_runners_up(Advice& advice, Queue& queue) {
+  Needs least = advice.mixes.front().needs;
+  while (std::ssize(advice.mixes) <= request_.runners_up) {
+    const std::optional<Node> node = next_of(queue, false);
+    if (!node) break;
+    Mix mix = mix_of(node->values, *node->program, node->ns);
+    if (!mix.needs.fits || mix.needs.total() >= least.total() ||
+        as_double(mix.needs.arena_bytes) > worth_telling * as_double(least.arena_bytes))
+      continue;
+    least = mix.needs;
+    advice.mixes.push_back(at_its_bytes(std::move(mix)));
+  }
+  std::stable_sort(advice.mixes.begin() + 1, advice.mixes.end(),
+                   [](const Mix& a, const Mix& b) { return a.step_ns < b.step_ns; });
+}
+
+// Of the most micro-steps, each number of chunks; of the best of them what a budget makes at its smallest.
 void Adviser::find_smallest(Advice& advice) {
-  MemoryFit endless = request_.fit;
-  endless.memory.bytes = std::int64_t{1} << 60;
   TechniqueValues values;
   for (const Technique& technique : techniques())
     values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
-  for (const Choice& precision : precisions_) {
-    values["precision"] = precision, values["accumulation"] = accumulations_.back();
-    const std::int64_t tokens = base_.configuration.training.global_batch / number(accumulations_.back()) *
-                                base_.configuration.training.sequence;
-    const auto fitting =
-        std::find_if(chunks_.rbegin(), chunks_.rend(), [&](const Choice& chunks) { return number(chunks) <= tokens; });
-    values["logits_chunks"] = fitting == chunks_.rend() ? chunks_.front() : *fitting;
-    const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
-    for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), false)) {
-      const Program program = planner.lowered(choice.keep);
-      Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
-      mix.values["checkpointing"] = std::move(choice.value);
-      mix.needs.fits = false;
-      mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
-      ++timed_, ++planned_;
-      if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
+  values["accumulation"] = accumulations_.back();
+  for (const bool with_budget : {false, true}) {
+    if (with_budget && advice.smallest) values["logits_chunks"] = advice.smallest->values.at("logits_chunks");
+    for (const Choice& precision : precisions_) {
+      values["precision"] = precision;
+      for (const Choice& chunks : with_budget ? std::vector<Choice>{values["logits_chunks"]} : chunks_) {
+        values["logits_chunks"] = chunks;
+        consider_smallest(advice, values, with_budget);
+      }
     }
+  }
+}
+
+void Adviser::consider_smallest(Advice& advice, TechniqueValues values, bool with_budget) {
+  const std::int64_t tokens = base_.configuration.training.global_batch / number_of(values.at("accumulation")) *
+                              base_.configuration.training.sequence;
+  if (number_of(values.at("logits_chunks")) > tokens) return;
+  MemoryFit endless = request_.fit;
+  endless.memory.bytes = std::int64_t{1} << 60;
+  if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
+  const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
+  for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), with_budget)) {
+    const Program program = planner.lowered(choice.keep);
+    Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
+    mix.values["checkpointing"] = std::move(choice.value);
+    mix.needs.fits = false;
+    mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
+    ++timed_, ++planned_;
+    if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
   }
 }
 
@@ -304,37 +329,6 @@ std::vector<Mix> Adviser::neighbours(const Mix& mix) {
   for (auto& [ns, value] : by_time) ordered.push_back(std::move(value));
   add_beside("checkpointing", ordered);
   return found;
-}
-
-std::string in_words(const TechniqueValues& values) {
-  std::vector<std::string> parts{text(values.at("precision"))};
-  const std::string kept = text(values.at("checkpointing"));
-  if (kept == "none")
-    parts.emplace_back("recompute nothing");
-  else if (kept.starts_with("every-"))
-    parts.push_back(fmt::format("recompute {} blocks at a time", kept.substr(6)));
-  else if (kept.starts_with("budget:"))
-    parts.push_back(fmt::format("recompute what {} chooses", kept));
-  else
-    parts.push_back("recompute " + kept);
-  const std::int64_t micro_steps = number(values.at("accumulation")), chunks = number(values.at("logits_chunks"));
-  parts.push_back(micro_steps == 1 ? std::string("whole batch") : fmt::format("{} micro-batches", micro_steps));
-  if (chunks > 1) parts.push_back(fmt::format("logits in {} chunks", chunks));
-  for (const char* name : {"residual_precision", "gradient_precision"})
-    if (const Choice& value = values.at(name); value != field_named(name, "").get(Configuration{}))
-      parts.push_back(fmt::format("{} = {}", name, text(value)));
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-std::vector<std::string> sets_of(const TechniqueValues& values) {
-  std::vector<std::string> sets;
-  for (const Technique& technique : techniques()) {
-    const Choice& value = values.at(std::string(technique.name));
-    const bool list = std::holds_alternative<std::vector<std::string>>(value);
-    if (value != technique.off)
-      sets.push_back(fmt::format("{}={}", technique.name, list ? as_toml(value) : text(value)));
-  }
-  return sets;
 }
 
 }  // namespace stepscope

@@ -3,22 +3,27 @@
 //     Adviser adviser(base, {.machine = machine, .fit = fit, .times = roofline_source(card, "roofline of l4")});
 //     const Advice advice = adviser.search();      // advice.mixes.front(), then runners-up
 // What a person has set stays (`pinned`). residual_precision and gradient_precision change numerics and are never chosen.
-// A mix is not timed where no mix of its kind can be as fast as those taken: recomputing only adds operations.
+// A mix is not timed where no mix of its kind can be as fast as those taken: recomputing only adds operations. Where predictions are
+// too close to tell apart, the answer is the mix with the fewest techniques.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <optional>
+#include <queue>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "harness/cell.h"
 #include "harness/fit.h"
+#include "harness/mixes.h"
 #include "harness/planned.h"
 #include "model/training/step_program.h"
 
 namespace stepscope {
+
+inline constexpr double as_fast = 1.02;  // predictions do not tell closer times apart
 
 struct TimeSource {
   std::function<double(const Program&)> step_ns;  // of an optimizer step
@@ -26,19 +31,6 @@ struct TimeSource {
   std::string in_words;  // "roofline of l4"
 };
 [[nodiscard]] TimeSource roofline_source(const Card& card, std::string in_words);
-
-struct CheckpointingChoice {
-  Choice value;  // what checkpointing is set to for it
-  KeepSet keep;
-};
-using CheckpointingChoices = std::function<std::vector<CheckpointingChoice>(const Program& forward)>;
-// None, each operation, those without a matmul, blocks and their halves, every-2 to every-8.
-[[nodiscard]] std::vector<CheckpointingChoice> named_checkpointing(const Program& forward);
-
-using TechniqueValues = std::map<std::string, Choice>;  // by name, all of them
-
-// The cell with these fields changed, techniques or others; throws as resolve does.
-[[nodiscard]] MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values);
 
 struct Mix {
   TechniqueValues values = {};
@@ -48,7 +40,8 @@ struct Mix {
 };
 
 struct Advice {
-  std::vector<Mix> mixes;  // that fit, by time: the answer, then the next that need less or are of another precision
+  std::vector<Mix> mixes;  // that fit: the answer, then by time those that need less
+  std::optional<Mix> fastest;  // by prediction: the answer, or one that is within as_fast of it and less plain
   std::optional<Mix> smallest;  // where none fits: of the mixes with the smallest micro-batches and chunks
   int timed = 0, planned = 0;
 };
@@ -70,11 +63,14 @@ class Adviser {
   [[nodiscard]] Advice search();
   // Mixes that differ from this one by a step of one technique, and fit.
   [[nodiscard]] std::vector<Mix> neighbours(const Mix& mix);
+  // This mix, timed and planned; none where its cell is refused.
+  [[nodiscard]] std::optional<Mix> evaluated(const TechniqueValues& values);
   [[nodiscard]] MatrixCell cell_of(const TechniqueValues& values) const;
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }  // what was left out, and why
 
  private:
   struct Node;
+  using Queue = std::priority_queue<Node>;
   [[nodiscard]] std::vector<Choice> precisions();
   [[nodiscard]] std::vector<Choice> values_of(const std::string& technique, std::vector<Choice> free) const;
   [[nodiscard]] std::vector<Choice> accumulations() const;
@@ -82,10 +78,14 @@ class Adviser {
   [[nodiscard]] std::vector<CheckpointingChoice> keep_sets(TechniqueValues values, const Program& forward,
                                                            bool with_budget) const;
   [[nodiscard]] bool fits_whole(const StepPlanner& planner) const;
-  [[nodiscard]] std::optional<Mix> evaluated(const TechniqueValues& values);
   [[nodiscard]] Mix mix_of(const TechniqueValues& values, const Program& program, double step_ns);
   [[nodiscard]] std::vector<Node> roots();
+  [[nodiscard]] std::optional<Node> next_of(Queue& queue, bool with_budget);
+  [[nodiscard]] Mix plainest_beside(const Node& fastest, Mix mix, Queue& queue);
+  [[nodiscard]] Mix at_its_bytes(Mix mix);
+  void find_runners_up(Advice& advice, Queue& queue);
   void find_smallest(Advice& advice);
+  void consider_smallest(Advice& advice, TechniqueValues values, bool with_budget);
 
   MatrixCell base_;
   AdviceRequest request_;
@@ -93,10 +93,5 @@ class Adviser {
   std::vector<std::string> notes_;
   int timed_ = 0, planned_ = 0;
 };
-
-// "bf16, recompute MLPBlock+AttentionBlock, 4 micro-batches, logits in 8 chunks"
-[[nodiscard]] std::string in_words(const TechniqueValues& values);
-// "precision=bf16": what differs from off, for --set.
-[[nodiscard]] std::vector<std::string> sets_of(const TechniqueValues& values);
 
 }  // namespace stepscope

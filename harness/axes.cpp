@@ -288,7 +288,7 @@ std::string describe_fields() {
   std::string section;
   for (const Field& field : fields()) {
     if (field.section != section) text += fmt::format("  [{}]\n", section = field.section);
-    text += fmt::format("    {:<24}{}\n", field.name, field.help);
+    text += fmt::format("    {:<27} {}\n", field.name, field.help);
   }
   return text;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -17,6 +18,7 @@
 #include "harness/planned.h"
 #include "harness/run_files.h"
 #include "harness/run_identity.h"
+#include "harness/self_test.h"
 #include "harness/session.h"
 #include "harness/worker.h"
 #include "model/base/error.h"
@@ -103,6 +105,7 @@ void Coordinator::list_cells() {
   for (const MatrixCell& cell : request_.matrix.cells) {
     ++position;
     if (!request_.only.empty() && cell.id != request_.only) continue;
+    if ((position - 1) % request_.shards != request_.shard - 1) continue;
     Configuration reference = reference_of(cell.configuration);
     const std::string id = cell_id(reference);
     entries_.push_back(
@@ -156,6 +159,7 @@ void Coordinator::open_run() {
   environment_["calibration"] =
       calibration ? summary_of(*calibration) : nlohmann::ordered_json(request_.calibration.note);
   environment_["data_hash"] = data_hash(request_.matrix);
+  if (const std::optional<SelfTest> test = kept_self_test(request_.machine)) environment_["self_test"] = to_json(*test);
   const fs::path environment_file = request_.out / "environment.json";
   open_out_folder(request_.out, environment_file.filename(), "run");
   lock_ = FolderLock(request_.out);
@@ -169,7 +173,7 @@ void Coordinator::open_run() {
                                                        ? to_toml(entries_.front().cell.configuration)
                                                        : request_.matrix.text);
   if (calibration) write_calibration(request_.out / "calibration.json", *calibration);
-  progress_.begin(request_.out / "run.log");
+  progress_.begin(request_.out / "run.log", request_.silent);
   std::vector<MatrixCell> cells;
   for (const Entry& entry : entries_)
     if (runs(entry)) cells.push_back(entry.cell);
@@ -229,18 +233,47 @@ void Coordinator::measure_rounds() {
   const bool profiles = request_.matrix.measure.profiled_steps > 0;
   for (int round = 1; round <= rounds_ && !stopped_; ++round) {
     const std::vector<Due> due = due_in(round, profiles && round == 1);
-    if (due.empty()) continue;  // made before a run was stopped
-    if (round > rounds_within_limit(round)) {
-      note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
-                       readable_time(request_.time_limit_seconds)));
-      rounds_ = round - 1;
-      break;
-    }
-    const auto cells =
-        static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
-    progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
-    for (const Due& one : due) visit(one);
+    if (!due.empty()) measure_round(due, round);  // else made before a run was stopped
+    if (round == rounds_ && !stopped_ && request_.precision > 0) add_round_if_imprecise(round);
   }
+}
+
+void Coordinator::measure_round(const std::vector<Due>& due, int round) {
+  if (round > rounds_within_limit(round)) {
+    note(fmt::format("{} of {} rounds: the time limit of {} was near", round - 1, rounds_,
+                     readable_time(request_.time_limit_seconds)));
+    rounds_ = round - 1;
+    request_.precision = 0;
+    return;
+  }
+  const auto cells =
+      static_cast<int>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return runs(e); }));
+  progress_.expect(static_cast<int>(due.size()) + cells * (rounds_ - round));
+  for (const Due& one : due) visit(one);
+}
+
+// A cell without two good visits has no interval and asks for none: its outcome says why.
+void Coordinator::add_round_if_imprecise(int round) {
+  double widest = 0;
+  const Entry* where = nullptr;
+  for (const Entry& entry : entries_) {
+    const Cell cell{.record = {}, .visits = visits_of(entry)};
+    std::vector<double> medians;
+    for (const auto& [number, visits] : cell.timed_medians())
+      medians.insert(medians.end(), visits.begin(), visits.end());
+    if (medians.empty()) continue;
+    const Interval interval = mean_of_logs(medians);
+    const double width = interval.high ? *interval.high / interval.middle - 1 : std::numeric_limits<double>::infinity();
+    if (where == nullptr || width > widest) widest = width, where = &entry;
+  }
+  if (where == nullptr) return;
+  if (widest <= request_.precision)
+    note(fmt::format("{} rounds: every interval is within {}, as asked for", round, format_percent(widest)));
+  else if (round < request_.most_rounds)
+    ++rounds_;
+  else
+    note(fmt::format("{} rounds, the most that were allowed: {} is known within {}, not {}", round,
+                     readable_name(where->cell.id), format_percent(widest), format_percent(request_.precision)));
 }
 
 // How many rounds can be made, learning left its time, if the others take as long as the first.
@@ -279,10 +312,18 @@ Visit Coordinator::measured(const Due& due, const fs::path& file) {
         .count();
   };
   const std::int64_t started = now();
-  Worker worker({"worker", fs::absolute(cell_file).string(), fs::absolute(file).string(), "--kind",
-                 std::string(name_of(due.kind)), "--round", std::to_string(due.round), "--threads",
-                 std::to_string(request_.machine.threads)},
-                folder(*due.entry) / "log.txt");
+  std::vector<std::string> words{"worker",
+                                 fs::absolute(cell_file).string(),
+                                 fs::absolute(file).string(),
+                                 "--kind",
+                                 std::string(name_of(due.kind)),
+                                 "--round",
+                                 std::to_string(due.round),
+                                 "--threads",
+                                 std::to_string(request_.machine.threads)};
+  if (due.entry->cell.id == request_.extra_work_cell && request_.extra_work > 0)
+    words.insert(words.end(), {"--extra-work", fmt::format("{}", request_.extra_work)});
+  Worker worker(std::move(words), folder(*due.entry) / "log.txt");
   const std::int64_t timeout = request_.matrix.measure.timeout_seconds;
   const WorkerEnd end = worker.wait(std::chrono::seconds(timeout), interrupted);
   if (end.how != WorkerEnd::How::exited) remove_temporaries(folder(*due.entry));

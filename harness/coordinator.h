@@ -26,10 +26,16 @@ struct RunRequest {
   std::filesystem::path out;
   Machine machine;
   std::string only;  // a cell's id; "": all. Its reference comes along
+  int shard = 1, shards = 1;  // every shards-th cell from this one, with the references
   double time_limit_seconds = 0;  // 0: none. Lowers rounds, then learning steps
+  double precision = 0;  // rounds are added until every step time's interval reaches no farther from it; 0: none are
+  int most_rounds = 30;  // with precision
   std::string command;  // this run's own, to go on with
   std::string arguments;  // matrix, preset, --set ...: for the line that repeats a cell
   KeptCalibration calibration = {};  // copied into the run
+  bool silent = false;  // progress goes to RUN/run.log alone
+  std::string extra_work_cell = {};  // whose timed steps take longer by this share, to see whether that is found
+  double extra_work = 0;
 };
 
 struct RunEnd {
@@ -67,6 +73,8 @@ class Coordinator {
   void resume_run(const std::filesystem::path& environment_file);
   void read_visits(Entry& entry);
   void measure_rounds();
+  void measure_round(const std::vector<Due>& due, int round);
+  void add_round_if_imprecise(int round);
   void measure_learning();
   void finish();
   void keep_times_of_run();

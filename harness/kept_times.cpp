@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "harness/calibrate.h"
+#include "harness/printable.h"
 #include "model/base/error.h"
 #include "reports/format.h"
 
@@ -56,7 +57,7 @@ std::string source_in_words(const TimeModelFile& times) {
   if (times.left_out_error && times.left_out_error->cells > 1)
     text += fmt::format("; of cells it had not seen, the middle step time was off by {}, the worst by {}",
                         format_percent(times.left_out_error->median), format_percent(times.left_out_error->worst));
-  return text;
+  return one_line(text);  // a run's folder may be called anything
 }
 
 }  // namespace stepscope

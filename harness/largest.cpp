@@ -154,14 +154,12 @@ Probe probe_cell(const MatrixCell& cell, const std::vector<std::pair<std::string
   try {
     const MatrixCell changed = with_values(cell, values);
     const std::int64_t least = least_state_bytes(changed.configuration.model);
-    const auto all = [&](std::int64_t states, std::int64_t arena) {
-      return fit.memory.bytes - fit.margin_bytes(states, arena);
-    };
     if (!planned_anyway && fit.margin_bytes(least, 0) < 0)
-      return {.verdict = Probe::Verdict::too_big, .bytes = all(least, 0), .exact = false};
+      return {
+          .verdict = Probe::Verdict::too_big, .bytes = fit.memory.bytes - fit.margin_bytes(least, 0), .exact = false};
     const Needs needs = needs_of_cell(changed, machine, fit);
     return {.verdict = needs.fits ? Probe::Verdict::fits : Probe::Verdict::too_big,
-            .bytes = all(needs.state_bytes, needs.arena_bytes)};
+            .bytes = fit.memory.bytes - needs.limit_bytes + needs.total()};
   } catch (const UsageError& error) {
     return {.verdict = Probe::Verdict::refused, .why = error.what()};
   }

@@ -45,7 +45,7 @@ struct Largest {
   std::int64_t step = 1;  // values are multiples of it
   std::int64_t last = 0;  // the largest multiple that the field permits
   std::int64_t value = 0, next = 0;  // 0: none fits; value is the last
-  std::int64_t margin_bytes = 0;  // that value leaves
+  std::int64_t margin_bytes = 0;  // that value leaves, of the device or of the cell's own budget
   std::int64_t short_bytes = 0;  // that next lacks, or 1 step where none fits; 0: next is refused
   std::string refused = {};  // why next, or 1 step where none fits, is no value
   std::vector<std::int64_t> holes = {};  // smaller values, tried, that do not fit

@@ -69,6 +69,9 @@ int run(int argc, char** argv) {
   stepscope::add_train(app);
   stepscope::add_run(app);
   stepscope::add_report(app);
+  stepscope::add_merge(app);
+  stepscope::add_compare(app);
+  stepscope::add_explain(app);
   stepscope::add_devices(app);
   stepscope::add_worker(app);
   check_words(argc, argv);

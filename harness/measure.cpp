@@ -41,9 +41,14 @@ struct Diverged {
 };
 
 // A step that counts: its duration, a beat, and a look at its loss.
-double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* result = nullptr) {
+double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* result = nullptr, double extra_work = 0) {
   const Steady::time_point begin = Steady::now();
   const StepResult step = session.trainer().step();
+  if (extra_work > 0) {
+    const Steady::duration more(std::llround(extra_work * static_cast<double>((Steady::now() - begin).count())));
+    for (const Steady::time_point end = Steady::now() + more; Steady::now() < end;) {
+    }
+  }
   const auto time = static_cast<double>(nanoseconds(Steady::now() - begin));
   heartbeat.beat();
   if (diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
@@ -86,7 +91,8 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
   visit.warmup_steps = 1;
   warm_up(visit, session, settings.warmup_steps, heartbeat);
   const DisturbanceMeter meter;
-  for (std::int64_t i = 0; i < settings.timed_steps; ++i) visit.step_time_ns.push_back(timed_step(session, heartbeat));
+  for (std::int64_t i = 0; i < settings.timed_steps; ++i)
+    visit.step_time_ns.push_back(timed_step(session, heartbeat, nullptr, request.extra_work));
   visit.disturbance = meter.read(request.machine.threads);
   if (session.profiler_attached()) {
     visit.disturbance.disturbed = true;

@@ -20,6 +20,7 @@ struct VisitRequest {
   VisitKind kind = VisitKind::timed;
   int round = 1;
   std::filesystem::path folder;  // of the cell
+  double extra_work = 0;  // share of a timed step's time that is spent doing nothing after it
 };
 
 [[nodiscard]] Visit measure(const VisitRequest& request, const Heartbeat& heartbeat);

@@ -131,11 +131,11 @@ StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine) {
 
 Needs needs_of(const Program& program, const MemoryFit& fit) {
   Needs needs{.state_bytes = state_bytes(program).total(), .arena_bytes = least_arena_bytes(program)};
-  const std::int64_t limit = fit.limit_bytes(needs.state_bytes);
-  if (needs.total() > limit) return needs;
+  needs.limit_bytes = fit.limit_bytes(needs.state_bytes);
+  if (needs.total() > needs.limit_bytes) return needs;
   needs.arena_bytes = plan_memory(program).arena_bytes;
   needs.exact = true;
-  needs.fits = needs.total() <= limit;
+  needs.fits = needs.total() <= needs.limit_bytes;
   return needs;
 }
 
@@ -144,7 +144,8 @@ Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const Memory
     const Step step = build_cell_step(cell, machine);
     Needs needs{.state_bytes = state_bytes(step.program).total(), .arena_bytes = step.plan.arena_bytes};
     needs.exact = true;
-    needs.fits = needs.total() <= std::min(fit.limit_bytes(needs.state_bytes), step.budget->limit_bytes);
+    needs.limit_bytes = std::min(fit.limit_bytes(needs.state_bytes), step.budget->limit_bytes);
+    needs.fits = needs.total() <= needs.limit_bytes;
     return needs;
   }
   const StepPlanner planner = planner_of_cell(cell, machine);

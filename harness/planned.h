@@ -38,6 +38,7 @@ struct PlanOptions {
 struct Needs {
   std::int64_t state_bytes = 0, arena_bytes = 0;
   bool fits = false, exact = false;  // exact: arena_bytes are a plan's, not the least that any plan could have
+  std::int64_t limit_bytes = 0;  // for both: of the device, or of the cell's own budget where that is less
   [[nodiscard]] std::int64_t total() const { return state_bytes + arena_bytes; }
 };
 [[nodiscard]] Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit);

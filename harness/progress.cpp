@@ -33,8 +33,10 @@ void Progress::show(const std::string& cell, const Visit& visit, double seconds)
 }
 
 void Progress::say(const std::string& line) const {
-  std::fputs((line + "\n").c_str(), stdout);  // a run goes on without a reader; its end says that output was lost
-  std::fflush(stdout);
+  if (!silent_) {
+    std::fputs((line + "\n").c_str(), stdout);  // a run goes on without a reader; its end says that output was lost
+    std::fflush(stdout);
+  }
   if (!log_.empty()) std::ofstream(log_, std::ios::app) << line << "\n";
 }
 

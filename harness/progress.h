@@ -14,7 +14,7 @@ class Progress {
  public:
   using Clock = std::chrono::steady_clock;
 
-  void begin(std::filesystem::path log) { log_ = std::move(log); }
+  void begin(std::filesystem::path log, bool silent) { log_ = std::move(log), silent_ = silent; }
   void expect(int visits) { expected_ = done_ + visits; }  // from now on
   void show(const std::string& cell, const Visit& visit, double seconds);
   void say(const std::string& line) const;
@@ -24,6 +24,7 @@ class Progress {
  private:
   Clock::time_point start_ = Clock::now();
   std::filesystem::path log_;
+  bool silent_ = false;  // then the log alone has the lines
   int done_ = 0, expected_ = 0;
   double seconds_ = 0;
 };

@@ -166,6 +166,11 @@ CardFile find_card(const std::string& name_or_file) {
     names.push_back(file.stem().string());
     if (names.back() == name_or_file) return read_card(file);
   }
+  std::vector<std::string> begun;
+  for (const std::string& name : names)
+    if (name.starts_with(name_or_file + "-")) begun.push_back(name);
+  if (!begun.empty())
+    throw UsageError(fmt::format("--card {}: no such card; there is {}", name_or_file, fmt::join(begun, " and ")));
   const std::string near = nearest(name_or_file, names);
   throw UsageError(fmt::format("--card {}: no such card; {}", name_or_file,
                                near.empty()

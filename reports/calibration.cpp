@@ -101,11 +101,20 @@ Calibration read_calibration(const std::filesystem::path& file) {
   require_schema(json, calibration_schema, file.string());
   Calibration calibration;
   read(json, calibration, Place{file.string(), ""});
+  constexpr double most = 1e18;
+  const auto is_rate = [](double rate) { return rate >= 1 && rate <= most; };
+  const bool has_fp32 = std::any_of(calibration.matmuls.begin(), calibration.matmuls.end(),
+                                    [](const MatmulRate& matmul) { return matmul.dtype == "fp32"; });
+  if (!has_fp32) wrong({file.string(), "matmuls"}, json["matmuls"], "at least one of fp32");
+  for (std::size_t i = 0; i < calibration.matmuls.size(); ++i)
+    if (!is_rate(calibration.matmuls[i].flops_per_second.best))
+      wrong({file.string(), "matmuls"}, json["matmuls"][i], "a best rate of 1 to 1e18 FLOP/s");
   const Place place{file.string(), "bandwidths"};
+  if (calibration.bandwidths.empty()) wrong(place, json["bandwidths"], "at least one");
   for (std::size_t i = 0; i < calibration.bandwidths.size(); ++i)
-    if (!(calibration.bandwidths[i].bytes_per_second.best > 0) ||
+    if (!is_rate(calibration.bandwidths[i].bytes_per_second.best) || calibration.bandwidths[i].bytes < 1 ||
         (i > 0 && calibration.bandwidths[i].bytes <= calibration.bandwidths[i - 1].bytes))
-      wrong(place, json["bandwidths"], "rates above 0, ascending in bytes");
+      wrong(place, json["bandwidths"], "rates of 1 to 1e18 bytes a second, ascending in bytes");
   return calibration;
 }
 

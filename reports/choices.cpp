@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/base/error.h"
 #include "model/base/file.h"
 #include "reports/json_fields.h"
 #include "reports/shared_fields.h"
@@ -65,11 +66,40 @@ std::vector<std::size_t> rungs_of(const std::vector<FrontierRow>& frontier, std:
   return rungs;
 }
 
+namespace {
+
+// Sums and differences of any two of them are numbers too.
+bool is_amount(std::int64_t bytes) { return bytes >= 0 && bytes <= std::int64_t{1} << 60; }
+bool is_time(double ns) { return ns >= 0 && ns <= 1e18; }
+
+void check(const Choices& choices, const std::string& file) {
+  const auto require = [&](bool right, const char* key) {
+    if (!right)
+      throw UsageError(
+          fmt::format("{}: key \"{}\": a size from 0 to 2^60 bytes or a time from 0 to 1e18 ns is needed", file, key));
+  };
+  for (const ChoiceGroup& group : choices.groups) {
+    require(is_amount(group.state_bytes), "groups.state_bytes");
+    for (const std::vector<FrontierRow>* rows : {&group.frontier, &group.dominated})
+      for (const FrontierRow& row : *rows)
+        require(is_amount(row.peak_bytes) && is_time(row.step_ns) && is_time(row.repeated_ns), "groups.frontier");
+    for (const PriceRow& row : group.prices)
+      require(is_amount(row.freed_bytes < 0 ? -1 - row.freed_bytes : row.freed_bytes) && is_time(row.added_ns),
+              "groups.prices");
+  }
+  if (choices.cards)
+    for (const CardMemory& card : *choices.cards)
+      require(is_amount(card.memory_bytes) && is_amount(card.beside_bytes), "cards");
+}
+
+}  // namespace
+
 Choices read_choices(const std::filesystem::path& file) {
   const nlohmann::ordered_json json = parse_json_file(file.string());
   require_schema(json, choices_schema, file.string());
   Choices choices;
   read(json, choices, Place{file.string(), ""});
+  check(choices, file.string());
   return choices;
 }
 

@@ -119,8 +119,8 @@ std::optional<Figure> time_memory_figure(const Analysis& analysis) {
     figure.rows.push_back({record.id, analysis.names.label(record), precision_of(record),
                            std::to_string(peak_bytes(record)), raw(record.step_time_ns->median / per),
                            optional_raw(record.step_time_ns->low, per), optional_raw(record.step_time_ns->high, per),
-                           flag(frontier), flag(reference), flag(&cell == analysis.best()), flag(named.contains(&cell)),
-                           record.numerics.arithmetic});
+                           flag(frontier), flag(reference), flag(&cell == analysis.best() && analysis.answer.settled),
+                           flag(named.contains(&cell)), record.numerics.arithmetic});
   }
   for (const Fit& fit : analysis.answer.fits) {  // vertical lines, where they fall among the points
     if (fit.bytes < least || fit.bytes > most) continue;
@@ -229,7 +229,7 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
                 .title = "Time by operation",
                 .caption =
                     "The operations of a profiled step, recompute apart from forward; of each operation the reference "
-                    "above, the recommended cell below.",
+                    "above, the fastest cell below.",
                 .labels = {{"x", "time in a profiled step"}},
                 .columns = {"cell", "label", "role", "operation", "phase", "start_ns", "time_ns", "total_ns"}};
   std::map<std::string, double> totals;  // of an operation over the compared cells, to order them
@@ -264,7 +264,7 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
       for (const char* phase : phases_in_order) {
         if (!by_phase.contains(phase)) continue;
         figure.rows.push_back({cell->record.id, analysis.names.label(cell->record),
-                               cell == analysis.baseline() ? "reference" : "recommended", operation, phase, raw(start),
+                               cell == analysis.baseline() ? "reference" : "fastest", operation, phase, raw(start),
                                raw(by_phase[phase]), raw(total)});
         start += by_phase[phase];
       }
@@ -273,11 +273,11 @@ std::optional<Figure> time_operations_figure(const Analysis& analysis) {
   return unless_too_small(std::move(figure), totals.size());
 }
 
-std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation) {
-  const Record &from = analysis.baseline()->record, &to = analysis.best()->record;
+Figure waterfall_figure(std::string title, const NamedRecord& from, const NamedRecord& to,
+                        const Explanation& explanation) {
   Figure figure{
       .name = "difference",
-      .title = "From the reference to the recommended cell",
+      .title = std::move(title),
       .caption = fmt::format(
           "Contributions to the difference of {} a step; they sum to it exactly. The residual, {}, is what "
           "the profiled visits did otherwise than the timed ones{}.",
@@ -285,16 +285,23 @@ std::optional<Figure> difference_figure(const Analysis& analysis, const Explanat
           explanation.residual_is_large ? ", more than 2 % of the difference, so read the parts with care" : ""),
       .labels = {{"x", "time of a step"}},
       .columns = {"name", "kind", "start_ns", "end_ns", "difference_ns"}};
-  double at = from.step_time_ns->median;
-  figure.rows.push_back({analysis.names.label(from), "total", "0", raw(at), raw(at)});
+  double at = from.record.step_time_ns->median;
+  figure.rows.push_back({from.name, "total", "0", raw(at), raw(at)});
   for (const WaterfallStep& step : grouped(explanation, 10)) {
     figure.rows.push_back({step.name, "contribution", raw(at), raw(at + step.difference_ns), raw(step.difference_ns)});
     at += step.difference_ns;
   }
   figure.rows.push_back(
       {"residual", "residual", raw(at), raw(at + explanation.residual_ns), raw(explanation.residual_ns)});
-  figure.rows.push_back(
-      {analysis.names.label(to), "total", "0", raw(to.step_time_ns->median), raw(to.step_time_ns->median)});
+  const std::string end = raw(to.record.step_time_ns->median);
+  figure.rows.push_back({to.name, "total", "0", end, end});
+  return figure;
+}
+
+std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation) {
+  const Record &from = analysis.baseline()->record, &to = analysis.best()->record;
+  Figure figure = waterfall_figure("From the reference to the fastest cell", {analysis.names.label(from), from},
+                                   {analysis.names.label(to), to}, explanation);
   const std::size_t points = figure.rows.size();
   return unless_too_small(std::move(figure), points);
 }

@@ -29,6 +29,13 @@ inline constexpr const char* phases_in_order[] = {"prologue", "forward", "recomp
 [[nodiscard]] std::optional<Figure> frontiers_figure(const Analysis& analysis,
                                                      const std::vector<const ChoiceGroup*>& groups);
 [[nodiscard]] std::optional<Figure> prices_figure(const ChoiceGroup& group);
+struct NamedRecord {
+  std::string name;
+  const Record& record;
+};
+// From one cell's time of a step to another's, part by part; both have one.
+[[nodiscard]] Figure waterfall_figure(std::string title, const NamedRecord& from, const NamedRecord& to,
+                                      const Explanation& explanation);
 [[nodiscard]] std::optional<Figure> difference_figure(const Analysis& analysis, const Explanation& explanation);
 [[nodiscard]] std::optional<Figure> learning_figure(const Analysis& analysis);
 

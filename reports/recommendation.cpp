@@ -12,8 +12,6 @@ namespace stepscope {
 
 namespace {
 
-constexpr double widest_interval = 1.5;  // high / low of a speed that still says something
-
 // " at 41 % less memory"
 std::string memory_clause(const Record& cell, const Record& baseline) {
   const double ratio =
@@ -68,6 +66,13 @@ std::string faster_sentence(const Answer& answer, const Names& names) {
   }
   return fmt::format("Use {} for its memory: {} than {}; its speed, {}, these visits cannot tell from equal; {}.",
                      names.advice(best), memory, names.label(baseline), speed, numerics_clause(best));
+}
+
+bool is_settled(const Answer& answer) {
+  if (answer.best == nullptr) return false;
+  if (answer.best == answer.baseline || !answer.speed) return true;
+  if (!answer.speed->low || gains_nothing(answer)) return false;
+  return *answer.speed->low > 1 || *answer.speed->high <= widest_interval * *answer.speed->low;
 }
 
 // The reference is the fastest: say so, with the nearest rival.
@@ -265,6 +270,7 @@ Answer answer_of(const MeasuredRun& run, const Names& names) {
     if (const std::optional<Interval> ratio = time_ratio(*answer.best, *answer.baseline))
       answer.speed = inverse(*ratio);
   }
+  answer.settled = is_settled(answer);
   answer.sentence = sentence_of(run, answer, names);
   answer.fits = fits_of(run, answer);
   note_disturbance(run, answer);

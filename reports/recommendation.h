@@ -12,6 +12,8 @@
 
 namespace stepscope {
 
+inline constexpr double widest_interval = 1.5;  // high / low of a ratio of times that still says something
+
 struct Fit {  // the best cell within one memory size
   std::string size = {};  // "8 GB", "this machine (15.6 GiB)"
   std::int64_t bytes = 0;
@@ -26,6 +28,7 @@ struct Answer {
   const Cell* baseline = nullptr;  // the reference cell; none in a run without one
   const Cell* best = nullptr;  // the fastest verified cell; none where nothing was verified
   std::optional<Interval> speed = {};  // of the best, the reference's being 1
+  bool settled = false;  // best is what the sentence advises, not only the fastest that was seen
   std::vector<const Cell*> frontier = {};  // from the smallest to the fastest
   std::vector<Fit> fits = {};
 };

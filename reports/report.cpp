@@ -84,11 +84,8 @@ Report report_on(const MeasuredRun& run) {
   return report;
 }
 
-int write_report(const fs::path& run_folder) {
-  const MeasuredRun run = read_run(run_folder);
-  require_visits(run, run_folder);
-  const Report report = report_on(run);
-  const fs::path folder = run_folder / "report", figures = folder / "figures";
+void write_document(const Report& report, const fs::path& folder) {
+  const fs::path figures = folder / "figures";
   fs::remove_all(figures);  // a figure that this run no longer has must not stay from an earlier one
   fs::create_directories(figures);
   for (const ReportSection& section : report.sections) {
@@ -97,9 +94,15 @@ int write_report(const fs::path& run_folder) {
       write_atomically(figures / (block.figure.name + ".csv"), csv_of(block.figure.columns, block.figure.rows));
     }
   }
-  write_atomically(folder / "cells.csv", cells_csv(run));
   write_atomically(folder / "report.md", report_markdown(report));
   write_atomically(folder / "report.json", report_json(report));
+}
+
+int write_report(const fs::path& run_folder) {
+  const MeasuredRun run = read_run(run_folder);
+  require_visits(run, run_folder);
+  write_document(report_on(run), run_folder / "report");
+  write_atomically(run_folder / "report" / "cells.csv", cells_csv(run));
   return 0;
 }
 

@@ -15,6 +15,9 @@ inline constexpr std::string_view report_schema = "stepscope.report/1";
 
 [[nodiscard]] Report report_on(const MeasuredRun& run);  // pure: the same run gives the same report
 
+// FOLDER/{report.json, report.md, figures/*.csv}: a document without the rest of a run. Old figures are removed.
+void write_document(const Report& report, const std::filesystem::path& folder);
+
 int write_report(const std::filesystem::path& run_folder);  // 0; every file written atomically, old figures removed
 
 }  // namespace stepscope

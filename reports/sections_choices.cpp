@@ -190,9 +190,9 @@ ReportSection choices_section(const Analysis& analysis) {
   if (auto figure = frontiers_figure(analysis, {groups.begin() + 1, groups.end()}))
     section.blocks.push_back(block(std::move(*figure)));
   if (const int left_out = analysis.run.choices->groups_left_out; left_out > 0)
-    section.blocks.push_back(
-        note(fmt::format("{} more mix{} of this run {} not drawn: stepscope plan --frontier prints all.", left_out,
-                         left_out == 1 ? "" : "es", left_out == 1 ? "is" : "are")));
+    section.blocks.push_back(note(
+        fmt::format("{} more mix{} of this run {} not drawn: stepscope plan RUN/matrix.toml --frontier prints all.",
+                    left_out, left_out == 1 ? "" : "es", left_out == 1 ? "is" : "are")));
   if (auto figure = prices_figure(first)) section.blocks.push_back(block(std::move(*figure)));
   add_price_words(section, first);
   if (!first.prices.empty()) section.blocks.push_back(block(prices_table(first, times_of)));

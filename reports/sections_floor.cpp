@@ -122,7 +122,7 @@ std::optional<Figure> roofline_figure(const Analysis& analysis, const Card& ceil
                 .title = "Roofline",
                 .caption =
                     "Operations that multiply, by phase: what a byte of their operands is used for against the "
-                    "rate reached. Filled: the recommended cell; open: the reference. Lines are the ceilings "
+                    "rate reached. Filled: the fastest cell; open: the reference. Lines are the ceilings "
                     "measured on this machine: matmuls by type, bytes by the size of what is gone over.",
                 .labels = {{"x", "FLOPs a byte"}, {"y", "rate reached"}},
                 .columns = {"kind", "cell", "label", "role", "precision", "operation", "phase", "intensity",
@@ -136,7 +136,7 @@ std::optional<Figure> roofline_figure(const Analysis& analysis, const Card& ceil
       if (row.flops == 0 || row.bytes == 0 || row.time_ns <= 0) continue;
       const double intensity = as_double(row.flops) / as_double(row.bytes);
       figure.rows.push_back({"point", cell->record.id, analysis.names.label(cell->record),
-                             cell == analysis.best() ? "recommended" : "reference", precision_of(cell->record),
+                             cell == analysis.best() ? "fastest" : "reference", precision_of(cell->record),
                              row.operation, row.phase, raw(intensity), raw(1e9 * as_double(row.flops) / row.time_ns),
                              "", "", raw(row.time_ns / floor->step_ns)});
       least = points == 0 ? intensity : std::min(least, intensity);

@@ -7,6 +7,7 @@
 
 #include "reports/format.h"
 #include "reports/sections.h"
+#include "reports/self_test.h"
 
 namespace stepscope {
 
@@ -83,6 +84,15 @@ void add_noise(Table& table, const Analysis& analysis) {
                   format_percent(*of_reference), analysis.names.label(analysis.baseline()->record),
                   format_percent(spreads[spreads.size() / 2].first), spreads.size(), format_percent(widest),
                   analysis.names.label(where->record)));
+}
+
+// How often verdicts are wrong on this machine, where that was measured.
+void add_self_test(Table& table, const MeasuredRun& run) {
+  const auto found = run.environment.find("self_test");
+  if (found == run.environment.end())
+    return add(table, "false alarms", "not measured on this machine: stepscope compare --self-test does it", "muted");
+  const SelfTest test = self_test_from_json(*found, "environment.json");
+  add(table, "false alarms", fmt::format("{} ({} rounds each, {})", in_words(test), test.rounds, test.time));
 }
 
 void add_trends(Table& table, const Analysis& analysis) {
@@ -202,6 +212,7 @@ ReportSection trust_section(const Analysis& analysis) {
   Table findings = facts_table("trust", "");
   add_replication(findings, analysis.run);
   add_noise(findings, analysis);
+  add_self_test(findings, analysis.run);
   add_trends(findings, analysis);
   add_disturbed(findings, analysis);
   add_overhead(findings, analysis);
@@ -213,7 +224,7 @@ ReportSection trust_section(const Analysis& analysis) {
   flatten(environment, "", analysis.run.environment);
   if (!environment.rows.empty()) section.blocks.push_back(block(std::move(environment)));
   if (analysis.best() != nullptr && !analysis.best()->record.repeat.empty()) {
-    section.blocks.push_back(code("Measure the recommended cell again", analysis.best()->record.repeat));
+    section.blocks.push_back(code("Measure the fastest cell again", analysis.best()->record.repeat));
   }
   if (!analysis.run.matrix_text.empty())
     section.blocks.push_back(code("The matrix of this run (matrix.toml)", analysis.run.matrix_text));

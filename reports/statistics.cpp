@@ -70,6 +70,20 @@ Interval interval_of_logs(std::span<const double> logs, double confidence) {
   return interval;
 }
 
+struct Spread {
+  double variance = 0;  // of the difference of the means
+  double degrees = 1;  // of freedom, at least 1
+};
+
+// Of two lists of at least two values each, whose variances may differ (Welch and Satterthwaite).
+Spread welch(std::span<const double> a, std::span<const double> b) {
+  const double count_a = static_cast<double>(a.size()), count_b = static_cast<double>(b.size());
+  const double of_a = variance_of(a) / count_a, of_b = variance_of(b) / count_b;
+  const double sum = of_a + of_b;
+  if (sum == 0) return {0, count_a + count_b - 2};
+  return {sum, std::max(1.0, sum * sum / (of_a * of_a / (count_a - 1) + of_b * of_b / (count_b - 1)))};
+}
+
 std::vector<double> ranks_of(std::span<const double> values) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -124,18 +138,41 @@ std::optional<Interval> ratio_within_rounds(const VisitsByRound& a, const Visits
   return interval_of_logs(log_ratios, confidence_level);
 }
 
+RatioTest ratio_of_independent(std::span<const double> a, std::span<const double> b, double confidence) {
+  const std::vector<double> x = logs_of(a), y = logs_of(b);
+  const double mean = mean_of(x) - mean_of(y);
+  RatioTest test{.ratio = {.middle = std::exp(mean), .count = static_cast<int>(std::min(x.size(), y.size()))}};
+  if (test.ratio.count < 2) return test;
+  const auto [variance, degrees] = welch(x, y);
+  const double error = std::sqrt(variance), half_width = t_quantile(0.5 + confidence / 2, degrees) * error;
+  test.ratio.low = std::exp(mean - half_width);
+  test.ratio.high = std::exp(mean + half_width);
+  test.p = error > 0 ? 2 * t_upper_tail(std::abs(mean) / error, degrees) : mean == 0 ? 1.0 : 0.0;
+  return test;
+}
+
+std::vector<bool> holm(std::span<const double> p, double level) {
+  std::vector<std::size_t> order(p.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
+  std::vector<bool> holds(p.size(), false);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (p[order[i]] > level / static_cast<double>(p.size() - i)) break;
+    holds[order[i]] = true;
+  }
+  return holds;
+}
+
 Trend trend_of(std::span<const double> steps) {
   if (steps.size() < 9) return {};
   const std::size_t third = steps.size() / 3;
   const std::span<const double> first = steps.first(third), last = steps.last(third);
   const std::vector<double> first_logs = logs_of(first), last_logs = logs_of(last);
-  const double count = static_cast<double>(third);
-  const double a = variance_of(first_logs) / count, b = variance_of(last_logs) / count;
   Trend trend{.ratio = median_of(last) / median_of(first), .drifts = false};
   const double difference = std::abs(mean_of(last_logs) - mean_of(first_logs));
   if (std::abs(trend.ratio - 1) <= equivalence_margin) return trend;
-  const double degrees = a + b > 0 ? (a + b) * (a + b) * (count - 1) / (a * a + b * b) : count - 1;
-  trend.drifts = difference > t_quantile(0.995, std::max(1.0, degrees)) * std::sqrt(a + b);
+  const auto [variance, degrees] = welch(first_logs, last_logs);
+  trend.drifts = difference > t_quantile(0.995, degrees) * std::sqrt(variance);
   return trend;
 }
 

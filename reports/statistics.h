@@ -36,6 +36,17 @@ using VisitsByRound = std::map<int, std::vector<double>>;
 // a / b: the ratio within each round that has both, then mean_of_logs over rounds. Nothing where no round has both.
 [[nodiscard]] std::optional<Interval> ratio_within_rounds(const VisitsByRound& a, const VisitsByRound& b);
 
+// a / b of visits that share no rounds: Welch's t on the logs (Welch 1947). An interval and p only where both have two values or more.
+struct RatioTest {
+  Interval ratio = {};
+  std::optional<double> p = {};  // of a ratio as far from 1 or farther, were there none
+};
+[[nodiscard]] RatioTest ratio_of_independent(std::span<const double> a, std::span<const double> b,
+                                             double confidence = confidence_level);
+
+// Which of many tests hold together: the chance that any of them is a false alarm stays below `level` (Holm 1979).
+[[nodiscard]] std::vector<bool> holm(std::span<const double> p, double level = 1 - confidence_level);
+
 // Did a visit get slower or faster as it ran? Last third against first third, Welch's t on the logs.
 struct Trend {
   double ratio = 1;  // median of the last third / median of the first

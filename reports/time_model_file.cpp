@@ -12,6 +12,7 @@ namespace stepscope {
 namespace {
 
 constexpr std::size_t most_sources = 8;  // older ones are forgotten
+constexpr double longest_ns = 24 * 3600 * 1e9, most_work = 1e18;
 
 void require(bool right, const Place& place, const nlohmann::ordered_json& found, std::string_view expected) {
   if (!right) wrong(place, found, expected);
@@ -24,13 +25,34 @@ void check(const TimeModelFile& times, const nlohmann::ordered_json& json, const
   for (std::size_t i = 0; i < times.model.operations.size(); ++i) {
     const MeasuredOperation& one = times.model.operations[i];
     const Place row = place.in(std::to_string(i));
-    require(one.time_ns > 0, row.in("time_ns"), json["operations"][i]["time_ns"], "a time above 0");
+    const auto within = [&](const char* name, double value, double least, double most, const char* expected) {
+      require(value >= least && value <= most, row.in(name), json["operations"][i][name], expected);
+    };
+    within("time_ns", one.time_ns, 1e-3, longest_ns, "a time above 0 and below a day");
+    within("floor_ns", one.floor_ns, 0, longest_ns, "a time, 0 or more, below a day");
+    require(one.floor_ns == 0 || one.floor_ns >= 1e-6, row.in("floor_ns"), json["operations"][i]["floor_ns"],
+            "0, or a time from 1e-6 ns");
+    within("flops", static_cast<double>(one.work.flops), 0, most_work, "a number of FLOPs, 0 to 1e18");
+    within("bytes", static_cast<double>(one.work.bytes), 0, most_work, "a number of bytes, 0 to 1e18");
+    within("runs", static_cast<double>(one.runs), 1, most_work, "a count, 1 or more");
     require(one.source >= 0 && one.source < sources, row.in("source"), json["operations"][i]["source"],
             fmt::format("the number of one of {} sources, from 0", sources));
   }
-  require(times.model.between_ns >= 0, {file, "between_ns"}, json["between_ns"], "a time, 0 or more");
-  require(times.model.ceilings.bandwidth > 0, {file, "ceilings.bandwidth"}, json["ceilings"]["bandwidth"],
-          "bytes a second, above 0");
+  require(times.model.between_ns >= 0 && times.model.between_ns <= longest_ns, {file, "between_ns"}, json["between_ns"],
+          "a time, 0 or more, below a day");
+  const Card& ceilings = times.model.ceilings;
+  const auto is_rate = [](double rate, double least) { return rate >= least && rate <= most_work; };
+  require(is_rate(ceilings.bandwidth, 1), {file, "ceilings.bandwidth"}, json["ceilings"]["bandwidth"],
+          "bytes a second, 1 to 1e18");
+  for (std::size_t i = 0; i < ceilings.levels.size(); ++i)
+    require(is_rate(ceilings.levels[i].bandwidth, 1) && ceilings.levels[i].bytes > 0 &&
+                (i == 0 || ceilings.levels[i].bytes > ceilings.levels[i - 1].bytes),
+            {file, "ceilings.levels"}, json["ceilings"]["levels"],
+            "bandwidths of 1 to 1e18 bytes a second, ascending in bytes");
+  for (const auto& [name, flops] : {std::pair("fp32_flops", ceilings.fp32_flops),
+                                    {"bf16_flops", ceilings.bf16_flops},
+                                    {"fp16_flops", ceilings.fp16_flops}})
+    require(is_rate(flops, 0), Place{file, "ceilings"}.in(name), json["ceilings"][name], "FLOP/s, 0 to 1e18");
 }
 
 // The place of the same source in `all`, put there where it lacks.

@@ -86,7 +86,7 @@ std::string markdown_of(const Table& table) {
   for (const std::vector<TableCell>& row : table.rows) {
     text += "|";
     for (const TableCell& cell : row) {
-      const char* around = cell.mark == "code" ? "`" : cell.mark == "best" ? "**" : "";
+      const char* around = cell.text.empty() ? "" : cell.mark == "code" ? "`" : cell.mark == "best" ? "**" : "";
       text += fmt::format(" {}{}{} |", around, escaped(cell.text), around);
     }
     text += "\n";

@@ -3,19 +3,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "harness/advise.h"
 #include "harness/advise_measure.h"
 #include "harness/calibrate.h"
+#include "harness/commands/advice.h"
 #include "harness/commands/commands.h"
-#include "harness/commands/fits.h"
 #include "harness/commands/options.h"
 #include "harness/kept_times.h"
 #include "harness/session.h"
 #include "model/base/error.h"
-#include "reports/format.h"
 
 namespace stepscope {
 
@@ -28,143 +27,18 @@ struct AdviseCommand {
   bool json = false;
 };
 
-struct Change {  // a question, and its answer
-  std::string what;
-  Advice advice;
-};
-
-struct Answer {
-  MatrixCell base;
-  Advice advice;
-  std::vector<Change> changes;
-  std::vector<std::string> notes;
-};
-
-constexpr std::size_t screen_columns = 100;
-
-// Broken at spaces, later lines indented by two more.
-void print_wrapped(const std::string& text, std::size_t indent = 0) {
-  const std::string margin(indent, ' ');
-  std::string line = margin;
-  std::size_t columns = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t space = std::min(text.find(' ', at), text.size());
-    const std::string word = text.substr(at, space - at);
-    if (columns > 0 && columns + 1 + word.size() > screen_columns) {
-      fmt::print("{}\n", line);
-      line = margin + "  " + word, columns = line.size();
-    } else {
-      line += (columns > 0 ? " " : "") + word;
-      columns = line.size();
-    }
-    at = space + 1;
+// Techniques that the matrix file has values of, in its order: they are not what is asked.
+std::string set_aside(const Matrix& matrix, const std::set<std::string>& pinned) {
+  std::vector<std::string> names;
+  for (const Technique& technique : techniques()) {
+    const std::string name(technique.name);
+    if (!pinned.contains(name) && std::any_of(matrix.cells.begin(), matrix.cells.end(),
+                                              [&](const MatrixCell& cell) { return cell.given->contains(name); }))
+      names.push_back(name);
   }
-  fmt::print("{}\n", line);
-}
-
-std::string amount(std::int64_t bytes) { return format_bytes(static_cast<double>(bytes)); }
-
-std::string needs_in_words(const Mix& mix, const MemoryFit& fit) {
-  return fmt::format("{} of {}", amount(fit.memory.bytes - mix.margin_bytes), amount(fit.memory.bytes));
-}
-
-std::string device_of(const AdviceRequest& request) {
-  return request.times.ceilings.name.empty() ? "this machine" : request.times.ceilings.name;
-}
-
-std::string sentence_of(const Advice& advice, const AdviceRequest& request) {
-  if (advice.mixes.empty()) {
-    const Mix& least = *advice.smallest;
-    return fmt::format("Nothing fits: {} are {} short even for {}. Parameters, gradients and moments alone take {}.",
-                       amount(request.fit.memory.bytes), amount(-least.margin_bytes), in_words(least.values),
-                       amount(least.needs.state_bytes));
-  }
-  const Mix& best = advice.mixes.front();
-  return fmt::format("Use {}: {} a step predicted on {}, {} needed.", in_words(best.values), format_time(best.step_ns),
-                     device_of(request), needs_in_words(best, request.fit));
-}
-
-std::string more_or_less(double ratio, const char* more, const char* less) {
-  return fmt::format("{} {}", format_percent(std::abs(ratio - 1)), ratio >= 1 ? more : less);
-}
-
-void print_runners_up(const Advice& advice, const MemoryFit& fit) {
-  if (advice.mixes.size() < 2) return;
-  fmt::print("\nrunners-up\n");
-  const Mix& best = advice.mixes.front();
-  const auto need = [&](const Mix& mix) { return static_cast<double>(fit.memory.bytes - mix.margin_bytes); };
-  for (std::size_t i = 1; i < advice.mixes.size(); ++i) {
-    const Mix& mix = advice.mixes[i];
-    print_wrapped(fmt::format("{}: {}, {}; {}, {}", in_words(mix.values), format_time(mix.step_ns),
-                              more_or_less(mix.step_ns / best.step_ns, "slower", "faster"), format_bytes(need(mix)),
-                              more_or_less(need(mix) / need(best), "more memory", "less memory")),
-                  2);
-  }
-}
-
-std::string change_in_words(const Change& change, const Advice& before) {
-  if (change.advice.mixes.empty())
-    return fmt::format("{}: nothing fits, {} short", change.what, amount(-change.advice.smallest->margin_bytes));
-  const Mix& best = change.advice.mixes.front();
-  const bool same = !before.mixes.empty() && before.mixes.front().values == best.values;
-  return fmt::format("{}: {}, {} a step, {} left", change.what, same ? "the same mix" : in_words(best.values),
-                     format_time(best.step_ns), amount(best.margin_bytes));
-}
-
-void print_answer(const Answer& answer, const AdviceRequest& request, const std::string& arguments) {
-  print_wrapped(sentence_of(answer.advice, request));
-  print_runners_up(answer.advice, request.fit);
-  fmt::print("\nwhat would change it\n");
-  for (const Change& change : answer.changes) print_wrapped(change_in_words(change, answer.advice), 2);
-  fmt::print("\n");
-  print_fit(request.fit);
-  print_wrapped(fmt::format("times: {}. {} mixes timed, {} planned to the byte", request.times.in_words,
-                            answer.advice.timed, answer.advice.planned));
-  for (const std::string& note : answer.notes) print_wrapped("note: " + note);
-  if (answer.advice.mixes.empty()) return;
-  std::string line = "try it: stepscope " + arguments;
-  for (const std::string& set : sets_of(answer.advice.mixes.front().values)) line += " --set " + shell_quoted(set);
-  fmt::print("{}\n", line);  // in one piece, to be copied
-}
-
-nlohmann::ordered_json json_of(const Mix& mix) {
-  nlohmann::ordered_json values;
-  for (const auto& [name, value] : mix.values)
-    std::visit([&, &key = name](const auto& held) { values[key] = held; }, value);
-  return {{"techniques", values},
-          {"sets", sets_of(mix.values)},
-          {"in_words", in_words(mix.values)},
-          {"predicted_step_ns", mix.step_ns},
-          {"state_bytes", mix.needs.state_bytes},
-          {"arena_bytes", mix.needs.arena_bytes},
-          {"margin_bytes", mix.margin_bytes}};
-}
-
-nlohmann::ordered_json json_of(const Advice& advice) {
-  nlohmann::ordered_json json{
-      {"answer", nullptr}, {"runners_up", nlohmann::ordered_json::array()}, {"smallest", nullptr}};
-  if (!advice.mixes.empty()) json["answer"] = json_of(advice.mixes.front());
-  for (std::size_t i = 1; i < advice.mixes.size(); ++i) json["runners_up"].push_back(json_of(advice.mixes[i]));
-  if (advice.smallest) json["smallest"] = json_of(*advice.smallest);
-  return json;
-}
-
-void print_json(const Answer& answer, const AdviceRequest& request, const nlohmann::ordered_json& measured) {
-  nlohmann::ordered_json line{{"schema", "stepscope.advice/1"}, {"sentence", sentence_of(answer.advice, request)}};
-  line.update(json_of(answer.advice));
-  line["changes"] = nlohmann::ordered_json::array();
-  for (const Change& change : answer.changes) {
-    nlohmann::ordered_json one{{"what", change.what}};
-    one.update(json_of(change.advice));
-    line["changes"].push_back(std::move(one));
-  }
-  line["times"] = request.times.in_words;
-  line["memory_bytes"] = request.fit.memory.bytes;
-  line["timed"] = answer.advice.timed;
-  line["planned"] = answer.advice.planned;
-  line["notes"] = answer.notes;
-  line["measured"] = measured;
-  fmt::print("{}\n", line.dump());
+  if (names.empty()) return "";
+  return fmt::format("what {} says of {} is set aside, every value is tried; --set fixes one", matrix.file,
+                     fmt::join(names, ", "));
 }
 
 // The cells' models and training, each once: a file's own values of techniques are what is being asked for.
@@ -184,8 +58,29 @@ std::vector<MatrixCell> bases_of(const Matrix& matrix, const std::set<std::strin
   return bases;
 }
 
-std::vector<Change> changes_of(const MatrixCell& base, const AdviceRequest& request, bool nothing_fits) {
-  std::vector<Change> changes;
+AdviceRequest on_card(AdviceRequest request, const CardFile& card, std::int64_t budget_bytes) {
+  request.fit = fit_on_card(card, budget_bytes);
+  request.machine.context_bytes = 0;
+  request.machine = with_memory(simulated(request.machine, card.card), request.fit);
+  request.times = roofline_source(
+      card.card,
+      fmt::format("the roofline of {}, as its peaks at best allow; a real step takes longer", card.card.name));
+  return request;
+}
+
+// The known card with the least memory on which even the smallest mix fits; none: no card is that large.
+std::optional<CardFile> smallest_card_for(const Mix& smallest) {
+  std::optional<CardFile> best;
+  for (CardFile& card : known_cards()) {
+    const bool fits = fit_on_card(card, 0).margin_bytes(smallest.needs.state_bytes, smallest.needs.arena_bytes) >= 0;
+    const auto bytes = [](const CardFile& file) { return fit_on_card(file, 0).memory.bytes; };
+    if (fits && (!best || bytes(card) < bytes(*best))) best = std::move(card);
+  }
+  return best;
+}
+
+std::vector<AdvisedChange> changes_of(const MatrixCell& base, const AdviceRequest& request, const Advice& before) {
+  std::vector<AdvisedChange> changes;
   AdviceRequest one = request;
   one.runners_up = 0;
   const auto ask = [&](std::string what, const MatrixCell& cell, const AdviceRequest& how) {
@@ -196,12 +91,32 @@ std::vector<Change> changes_of(const MatrixCell& base, const AdviceRequest& requ
   larger.machine.memory_bytes = larger.fit.memory.bytes;
   if (request.budget != "budget:auto") larger.budget = fmt::format("budget:{}B", larger.fit.memory.bytes);
   ask("4 GiB more", base, larger);
+  const auto same = [&](const Advice& found) {
+    return !found.mixes.empty() && !before.mixes.empty() && found.mixes.front().values == before.mixes.front().values;
+  };
+  if (same(changes.back().advice)) {  // then less is what may change it
+    AdviceRequest smaller = one;
+    smaller.fit.memory.bytes /= 2;
+    smaller.machine.memory_bytes = smaller.fit.memory.bytes;
+    if (request.budget != "budget:auto") smaller.budget = fmt::format("budget:{}B", smaller.fit.memory.bytes);
+    ask("half the memory", base, smaller);
+  }
   const std::int64_t twice = 2 * base.configuration.training.sequence;
   std::map<std::string, Choice> longer{{"sequence", twice}};
-  if (twice > base.configuration.model.max_sequence) longer.emplace("max_sequence", twice);
+  const bool beyond = twice > base.configuration.model.max_sequence;
+  if (beyond) longer.emplace("max_sequence", twice);
   if (mask_file_of(base.configuration.model).empty())
-    ask(fmt::format("rows of {} tokens", twice), cell_with(base, longer), one);
-  if (nothing_fits && !request.pinned.contains("gradient_precision")) {
+    ask(fmt::format("rows of {} tokens{}", twice, beyond ? ", of a model made for as many" : ""),
+        cell_with(base, longer), one);
+  if (to_string(field_named("attention", "").get(base.configuration)) == "materialised")
+    ask("attention = fused, which keeps no scores", cell_with(base, {{"attention", std::string("fused")}}), one);
+  if (before.mixes.empty() && request.machine.kind == Machine::Kind::cuda)
+    if (const std::optional<CardFile> card = smallest_card_for(*before.smallest)) {
+      AdviceRequest there = on_card(one, *card, 0);
+      there.budget = "budget:auto";
+      ask(fmt::format("{}, the smallest card known that it fits", card->card.name), base, there);
+    }
+  if (before.mixes.empty() && !request.pinned.contains("gradient_precision")) {
     AdviceRequest rounded = one;
     rounded.pinned.insert("gradient_precision");
     ask("gradient_precision = bf16, which rounds the sums of gradients",
@@ -217,15 +132,7 @@ AdviceRequest request_of(const AdviseCommand& command) {
   request.budget = "budget:" + (command.budget.empty() ? "auto" : command.budget);
   for (const auto& [name, assignment] : command.configuration.overrides())
     if (assignment.field->section == "techniques") request.pinned.insert(name);
-  if (!command.card.empty()) {
-    const CardFile card = find_card(command.card);
-    request.fit = fit_on_card(card, budget);
-    request.machine = with_memory(simulated(request.machine, card.card), request.fit);
-    request.times = roofline_source(
-        card.card,
-        fmt::format("the roofline of {}, as its peaks at best allow; a real step takes longer", card.card.name));
-    return request;
-  }
+  if (!command.card.empty()) return on_card(std::move(request), find_card(command.card), budget);
   KeptTimes measured = kept_times(request.machine);
   const KeptCalibration kept = kept_calibration(request.machine);
   if (!kept.calibration)
@@ -247,10 +154,42 @@ AdviceRequest request_of(const AdviseCommand& command) {
   return request;
 }
 
-std::string command_to_try(const AdviseCommand& command) {
-  const std::string cell = command.configuration.as_arguments();
-  if (command.card.empty()) return "step " + cell;
-  return fmt::format("plan {} --card {}{}", cell, shell_quoted(command.card),
+std::string command_line(const AdviseCommand& command) {
+  std::string line = fmt::format("stepscope advise {} --measure {} --out{}{}", command.configuration.as_arguments(),
+                                 command.measure, command.out.starts_with('-') ? "=" : " ", shell_quoted(command.out));
+  if (!command.budget.empty()) line += " --budget " + shell_quoted(command.budget);
+  if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
+  return line;
+}
+
+// "global_batch=256": the fields in which a base differs from the others of its matrix.
+std::vector<std::string> own_fields(const MatrixCell& base, const std::vector<MatrixCell>& bases) {
+  std::set<std::string> given;
+  for (const MatrixCell& other : bases)
+    for (const auto& [name, assignment] : *other.given) given.insert(name);
+  std::vector<std::string> sets;
+  for (const std::string& name : given) {
+    const Field& field = field_named(name, "");
+    const auto value = field.get(base.configuration);
+    if (std::any_of(bases.begin(), bases.end(),
+                    [&](const MatrixCell& other) { return field.get(other.configuration) != value; }))
+      sets.push_back(fmt::format("{}={}", name, to_string(value)));
+  }
+  return sets;
+}
+
+// The command that shows a mix: what was asked, with the mix's techniques in place of those asked for. A file may have values of each.
+std::string command_to_try(const AdviseCommand& command, const std::vector<std::string>& own, const Mix& mix) {
+  ConfigurationOptions asked = command.configuration;
+  std::erase_if(asked.sets, [](const std::string& set) {
+    const Assignments one = overrides_of({set}, "", "");
+    return one.begin()->second.field->section == "techniques";
+  });
+  asked.sets.insert(asked.sets.end(), own.begin(), own.end());
+  for (std::string& set : sets_of(mix.values, !asked.matrix.empty())) asked.sets.push_back(std::move(set));
+  const std::string threads = command.threads > 0 ? fmt::format(" --threads {}", command.threads) : "";
+  if (command.card.empty()) return "step " + asked.as_arguments() + threads;
+  return fmt::format("plan {} --card {}{}", asked.as_arguments(), shell_quoted(command.card),
                      command.budget.empty() ? "" : " --budget " + shell_quoted(command.budget));
 }
 
@@ -265,18 +204,22 @@ void advise(const AdviseCommand& command) {
                          : fmt::format("--out {}: only --measure K writes a run", command.out));
   const AdviceRequest request = request_of(command);
   const std::vector<MatrixCell> bases = bases_of(matrix, request.pinned);
-  const std::string arguments = command_to_try(command);
   if (command.measure > 0 && bases.size() > 1)
     throw UsageError(
         fmt::format("--measure {}: one model is needed, the matrix has {}", command.measure, bases.size()));
+  if (command.measure > 0) require_run_of(bases.front(), command.out);
   for (const MatrixCell& base : bases) {
+    const std::vector<std::string> own = own_fields(base, bases);
+    const ArgumentsOf arguments_of = [&](const Mix& mix) { return command_to_try(command, own, mix); };
     Adviser adviser(base, request);
-    Answer answer{.base = base, .advice = adviser.search(), .changes = {}, .notes = adviser.notes()};
-    answer.changes = changes_of(base, request, answer.advice.mixes.empty());
-    if (bases.size() > 1 && !command.json) fmt::print("{}{}\n", &base == &bases.front() ? "" : "\n", base.id);
-    if (!command.json) print_answer(answer, request, arguments);
+    GivenAdvice answer{.base = base, .advice = adviser.search(), .changes = {}, .notes = adviser.notes()};
+    answer.changes = changes_of(base, request, answer.advice);
+    if (bases.size() > 1 && !command.json)
+      fmt::print("{}{}:\n", &base == &bases.front() ? "" : "\n", fmt::join(own, ", "));
+    if (const std::string note = set_aside(matrix, request.pinned); !note.empty()) answer.notes.push_back(note);
+    if (!command.json) print_advice(answer, request, arguments_of);
     if (command.measure == 0 || answer.advice.mixes.empty()) {
-      if (command.json) print_json(answer, request, nullptr);
+      if (command.json) print_advice_json(answer, request);
       continue;
     }
     const MeasuredAdvice measured = measure_mixes(adviser, answer.advice,
@@ -284,35 +227,12 @@ void advise(const AdviseCommand& command) {
                                                    .best = command.measure,
                                                    .out = command.out,
                                                    .machine = machine_of(command.threads),
-                                                   .arguments = command.configuration.as_arguments(),
+                                                   .command = command_line(command),
                                                    .quiet = command.json});
-    if (command.json) {
-      nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-      for (const MeasuredMix& row : measured.rows) {
-        nlohmann::ordered_json one = json_of(row.mix);
-        one["id"] = row.id;
-        one["outcome"] = row.outcome;
-        one["measured_step_ns"] = nullptr;
-        if (row.time) {
-          one["measured_step_ns"] = {{"median", row.time->median}, {"low", nullptr}, {"high", nullptr}};
-          if (row.time->low)
-            one["measured_step_ns"]["low"] = *row.time->low, one["measured_step_ns"]["high"] = *row.time->high;
-        }
-        rows.push_back(std::move(one));
-      }
-      print_json(answer, request, {{"sentence", measured.sentence}, {"mixes", rows}});
-      continue;
-    }
-    fmt::print("\n{:<60} {:>10} {:>10} {:>17}\n", "measured, the fastest first", "predicted", "measured", "95 %");
-    for (const MeasuredMix& row : measured.rows) {
-      const std::string interval = row.time && row.time->low
-                                       ? fmt::format("{}-{}", format_time(*row.time->low), format_time(*row.time->high))
-                                       : "";
-      fmt::print("{:<60} {:>10} {:>10} {:>17}\n", in_words(row.mix.values), format_time(row.mix.step_ns),
-                 row.time ? format_time(row.time->median) : row.outcome, interval);
-    }
-    print_wrapped(measured.sentence);
-    fmt::print("report: stepscope report {}\n", shell_quoted(command.out));
+    if (command.json)
+      print_measured_json(answer, request, measured);
+    else
+      print_measured(measured, command.out);
   }
 }
 

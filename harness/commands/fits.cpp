@@ -25,17 +25,19 @@ nlohmann::ordered_json json_of(const MemoryFit& fit, std::int64_t state_bytes) {
 
 }  // namespace
 
+std::string fit_json(const MemoryFit& fit, std::int64_t state_bytes) { return json_of(fit, state_bytes).dump(); }
+
 void print_fit(const MemoryFit& fit) {
   std::vector<std::string> parts;
   std::int64_t left = fit.memory.bytes;
   for (const MemoryPart& part : fit.beside) {
     parts.push_back(part.bytes > 0 ? fmt::format("{} {} ({})", part.name, size(part.bytes), part.basis)
-                                   : fmt::format("{} not counted", part.name));
+                                   : fmt::format("{} not known yet", part.name));
     left -= part.bytes;
   }
   fmt::print("{}: {} ({})\n", fit.memory.name, size(fit.memory.bytes), fit.memory.basis);
   if (!parts.empty()) fmt::print("  less {}\n", fmt::join(parts, ", "));
-  fmt::print("  leaves {} for states and arena{}; sources: --json\n", size(left),
+  fmt::print("  leaves {} for states and arena{}; sources: --json\n", left > 0 ? size(left) : "nothing",
              fit.copies_states ? ", states twice (copied to measure or save them)" : "");
 }
 

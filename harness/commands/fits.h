@@ -9,6 +9,9 @@
 
 namespace stepscope {
 
+// What there is, what counts beside a step of these states, what is left for it: each with basis and source.
+[[nodiscard]] std::string fit_json(const MemoryFit& fit, std::int64_t state_bytes);
+
 void print_fit(const MemoryFit& fit);  // two lines: what there is, what counts beside, what is left
 void print_plan_json(const PlannedCell& planned, const MemoryFit& fit);  // the record and what it has to fit: a line
 

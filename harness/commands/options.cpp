@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -88,6 +89,13 @@ void add_memory_cap_option(CLI::App& command, std::string& size) {
 
 void cap_memory_to(const std::string& size) {
   if (!size.empty()) cap_memory(parse_bytes(size, "--memory-cap"));
+}
+
+Machine with_cap(Machine machine, const std::string& size) {
+  if (size.empty()) return machine;
+  machine.memory_bytes = std::min(machine.memory_bytes, parse_bytes(size, "--memory-cap"));
+  machine.copies_states = false;  // the cap does not count them
+  return machine;
 }
 
 void add_export_option(CLI::App& command, std::string& target) {

@@ -33,6 +33,7 @@ void add_threads_option(CLI::App& command, int& threads);  // 0: every processor
 // --memory-cap SIZE: states and arenas of this process beyond it are refused, to see what a smaller device would do.
 void add_memory_cap_option(CLI::App& command, std::string& size);
 void cap_memory_to(const std::string& size);  // "": no cap; UsageError for what is no size
+[[nodiscard]] Machine with_cap(Machine machine, const std::string& size);  // what budget:auto then chooses by
 
 // --export hf:DIR, of `step` and `train`.
 void add_export_option(CLI::App& command, std::string& target);

@@ -37,7 +37,7 @@ std::string fits(const PlannedCell& planned, bool margin) {
   const Record& record = planned.record;
   const std::int64_t left = planned.limit_bytes - record.bytes.predicted_peak;
   if (record.outcome == Outcome::planned) return margin ? fmt::format("yes, {} left", bytes(left)) : "yes";
-  if (record.outcome == Outcome::does_not_fit) return margin ? fmt::format("no, {} short", bytes(-left)) : "no";
+  if (record.outcome == Outcome::does_not_fit) return fmt::format("no, {} short", bytes(-left));
   return fmt::format("{}: {}", name_of(record.outcome), record.reason);
 }
 
@@ -74,7 +74,7 @@ TimesFrom times_for(const std::optional<Card>& card, const Machine& machine) {
   if (!kept.note.empty()) fmt::print(stderr, "note: {}\n", kept.note);
   const KeptCalibration calibrated = kept_calibration(machine);
   if (!calibrated.calibration) return {};
-  return {TimeModel{.ceilings = card_of(*calibrated.calibration)}, "roofline of this", "roofline of this machine"};
+  return {TimeModel{.ceilings = card_of(*calibrated.calibration)}, "by its roofline", "roofline of this machine"};
 }
 
 void price(const std::vector<MatrixCell>& cells, const Machine& machine, const TimesFrom& times, bool json) {
@@ -93,10 +93,12 @@ void price(const std::vector<MatrixCell>& cells, const Machine& machine, const T
 }
 
 // One for each mix of fields beside checkpointing.
-void show_frontier(const std::vector<MatrixCell>& cells, const Machine& machine, bool json) {
+void show_frontier(const std::vector<MatrixCell>& cells, const Machine& machine, const MemoryFit& fit, bool json) {
   const Choices choices = choices_of(cells, machine, cells.size());
   for (const ChoiceGroup& group : choices.groups)
-    json ? print_frontier_json(choices.times_of, group) : print_frontier(choices.times_of, group);
+    json ? print_frontier_json(choices.times_of, group, fit)
+         : print_frontier(choices.times_of, group, fit, machine.kind == Machine::Kind::cuda);
+  if (!json) print_fit(fit);
 }
 
 void find_largest_of(const std::vector<MatrixCell>& cells, const Dimension& dimension, const Machine& machine,
@@ -138,7 +140,7 @@ void plan(const PlanCommand& command) {
   const MemoryFit fit = file ? fit_on_card(*file, budget) : fit_here(machine, budget);
   machine = with_memory(machine, fit);
   if (dimension != nullptr) return find_largest_of(cells, *dimension, machine, fit, command.json);
-  if (command.frontier) return show_frontier(cells, machine, command.json);
+  if (command.frontier) return show_frontier(cells, machine, fit, command.json);
   const TimesFrom times = times_for(card, machine);
   if (command.prices) return price(cells, machine, times, command.json);
   std::size_t width = 4;

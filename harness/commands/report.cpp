@@ -28,12 +28,15 @@ bool draw_page(const fs::path& run) {
 
 void report(const std::string& folder) {
   write_report(folder);
-  const bool drawn = draw_page(folder);
-  fmt::print("{}\n{}\n", report_on(read_run(folder)).sentence,
-             (fs::path(folder) / "report" / (drawn ? "index.html" : "report.md")).string());
+  const std::string page = page_of(folder);
+  fmt::print("{}\n{}\n", report_on(read_run(folder)).sentence, page);
 }
 
 }  // namespace
+
+std::string page_of(const fs::path& run) {
+  return (run / "report" / (draw_page(run) ? "index.html" : "report.md")).string();
+}
 
 void add_report(CLI::App& app) {
   auto folder = std::make_shared<std::string>();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <memory>
 
@@ -19,10 +20,10 @@ namespace {
 
 struct RunCommand {
   ConfigurationOptions configuration;
-  std::string out, only;
+  std::string out, only, shard, precision;
   double time_limit_seconds = 0;
   bool fast = false;
-  int threads = 0;
+  int threads = 0, most_rounds = 30;
 };
 
 std::string command_line(const RunCommand& command) {
@@ -30,7 +31,10 @@ std::string command_line(const RunCommand& command) {
   std::string line =
       fmt::format("stepscope run {} --out{}{}", command.configuration.as_arguments(), glue, shell_quoted(command.out));
   if (!command.only.empty()) line += " --only " + command.only;
+  if (!command.shard.empty()) line += " --shard " + command.shard;
   if (command.time_limit_seconds > 0) line += fmt::format(" --time-limit {:g}", command.time_limit_seconds);
+  if (!command.precision.empty())
+    line += fmt::format(" --precision {} --most-rounds {}", command.precision, command.most_rounds);
   if (command.fast) line += " --fast";
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
@@ -44,8 +48,40 @@ bool machine_failed(const std::map<Outcome, int>& outcomes) {
          any({Outcome::crashed, Outcome::timeout, Outcome::device_error});
 }
 
+struct Shard {
+  int index = 1, count = 1;
+};
+
+// "2/4": the second of four parts.
+Shard shard_of(const std::string& text, std::size_t cells) {
+  if (text.empty()) return {};
+  Shard shard;
+  const char *const begin = text.data(), *const end = begin + text.size();
+  const auto [slash, first] = std::from_chars(begin, end, shard.index);
+  const bool divided = first == std::errc{} && slash != end && *slash == '/';
+  const auto [last, second] = std::from_chars(divided ? slash + 1 : end, end, shard.count);
+  if (!divided || second != std::errc{} || last != end || shard.index < 1 || shard.index > shard.count)
+    throw UsageError(fmt::format("--shard {}: I/N is needed, the I-th of N parts, as 2/4", text));
+  if (shard.count > static_cast<int>(cells))
+    throw UsageError(fmt::format("--shard {}: the matrix has {} cells, so at most as many parts", text, cells));
+  return shard;
+}
+
+// "1%" is 0.01; 0 for "".
+double precision_of(const std::string& text) {
+  if (text.empty()) return 0;
+  double percent = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  if (error != std::errc{} || std::string_view(end, text.data() + text.size()) != "%" ||
+      !(percent >= 0.01 && percent <= 50))
+    throw UsageError(fmt::format("--precision {}: a share from 0.01% to 50% is needed, as 1%", text));
+  return percent / 100;
+}
+
 void run(const RunCommand& command) {
+  const double precision = precision_of(command.precision);
   Matrix matrix = command.configuration.read();
+  const Shard shard = shard_of(command.shard, matrix.cells.size());
   if (command.fast) matrix.measure.rounds = 1;
   watch_interrupts();
   const Machine this_machine = machine_of(command.threads);
@@ -55,7 +91,11 @@ void run(const RunCommand& command) {
                            .out = command.out,
                            .machine = machine,
                            .only = command.only,
+                           .shard = shard.index,
+                           .shards = shard.count,
                            .time_limit_seconds = command.time_limit_seconds,
+                           .precision = precision,
+                           .most_rounds = command.most_rounds,
                            .command = command_line(command),
                            .arguments = command.configuration.as_arguments(),
                            .calibration = calibration});
@@ -83,11 +123,24 @@ void add_run(CLI::App& app) {
       "run", "measure every cell of a matrix; a killed run resumes; status 3 if no cell could be measured");
   add_configuration_options(sub, command->configuration);
   sub.add_option("--out", command->out, "folder of the run, new or to go on with")->type_name("RUN")->required();
-  sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
+  CLI::Option* only = sub.add_option("--only", command->only, "one cell, and its reference")->type_name("CELL");
+  sub.add_option("--shard", command->shard,
+                 "the I-th of N parts of the matrix, each with its references; merge joins them")
+      ->type_name("I/N")
+      ->excludes(only);
   sub.add_option("--time-limit", command->time_limit_seconds, "seconds: lowers rounds, then learning steps")
       ->type_name("S")
       ->check(above_zero("seconds"));
-  sub.add_flag("--fast", command->fast, "one round: drift is then not controlled");
+  CLI::Option* precision =
+      sub.add_option("--precision", command->precision,
+                     "as 1%: rounds are added until no step time's 95 % interval reaches farther from it")
+          ->type_name("P%");
+  sub.add_option("--most-rounds", command->most_rounds, "with --precision")
+      ->type_name("N")
+      ->check(CLI::Range(2, 1000))
+      ->needs(precision)
+      ->capture_default_str();
+  sub.add_flag("--fast", command->fast, "one round: drift is then not controlled")->excludes(precision);
   add_threads_option(sub, command->threads);
   sub.callback([command] { run(*command); });
 }

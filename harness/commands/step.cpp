@@ -189,10 +189,11 @@ void step(const StepCommand& command) {
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
-  const Machine machine = machine_of(command.threads);
+  Machine machine = machine_of(command.threads);
   if (command.weights.empty()) check_weights(cell.configuration);
   require_fit(cell, machine);
   cap_memory_to(command.memory_cap);
+  machine = with_cap(machine, command.memory_cap);
   Session session(cell, machine,
                   {.schedule_steps = command.steps,
                    .batch = batch ? &*batch : nullptr,

@@ -15,6 +15,7 @@ namespace {
 struct WorkerCommand {
   std::string cell_file, visit_file, kind, memory_cap;
   int round = 1, threads = 0, heartbeat = -1;
+  double extra_work = 0;
 };
 
 void work(const WorkerCommand& command) {
@@ -28,8 +29,12 @@ void work(const WorkerCommand& command) {
   Machine machine = machine_of(command.threads);
   machine.rates = balanced_rates();
   machine = with_rates(machine, calibration_in(folder.parent_path().parent_path() / "calibration.json", machine));
-  const VisitRequest request{
-      .cell = &matrix.cells.front(), .machine = machine, .kind = *kind, .round = command.round, .folder = folder};
+  const VisitRequest request{.cell = &matrix.cells.front(),
+                             .machine = machine,
+                             .kind = *kind,
+                             .round = command.round,
+                             .folder = folder,
+                             .extra_work = command.extra_work};
   write_visit(command.visit_file, measure(request, Heartbeat(command.heartbeat)));
 }
 
@@ -43,6 +48,7 @@ void add_worker(CLI::App& app) {
   sub.add_option("--kind", command->kind)->required();
   sub.add_option("--round", command->round);
   sub.add_option("--heartbeat", command->heartbeat);
+  sub.add_option("--extra-work", command->extra_work)->check(CLI::Range(0.0, 1.0));
   add_memory_cap_option(sub, command->memory_cap);
   add_threads_option(sub, command->threads);
   sub.callback([command] { work(*command); });

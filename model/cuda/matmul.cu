@@ -34,13 +34,23 @@ cublasLtMatrixLayout_t make_layout(DType dtype, std::int64_t stored_rows, std::i
   return layout;
 }
 
+void set_batch(cublasLtMatrixLayout_t layout, std::int64_t count, std::int64_t stride) {
+  const auto matrices = static_cast<std::int32_t>(count);
+  check_lt(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &matrices, sizeof(matrices)),
+           "a batch");
+  check_lt(
+      cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof(stride)),
+      "a batch");
+}
+
 template <class T>
 void set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t which, const T& value, const char* what) {
   check_lt(cublasLtMatmulDescSetAttribute(desc, which, &value, sizeof(value)), what);
 }
 
-std::uint32_t alignment_of(const void* address) {
-  const auto at = reinterpret_cast<std::uintptr_t>(address);
+// Of the first of a batch and of all that follow it.
+std::uint32_t alignment_of(const void* address, std::int64_t stride, DType dtype) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address) | static_cast<std::uintptr_t>(stride * size_bytes(dtype));
   return static_cast<std::uint32_t>(std::min<std::uintptr_t>(at & (~at + 1), 256));
 }
 
@@ -49,7 +59,8 @@ std::uint32_t alignment_of(const void* address) {
 MatmulLibrary::MatmulLibrary() { check_lt(cublasLtCreate(&handle_), "cublasLtCreate"); }
 MatmulLibrary::~MatmulLibrary() { (void)cublasLtDestroy(handle_); }
 
-CudaMatmul::CudaMatmul(const MatmulLibrary& library, const MatmulSpec& s, bool tf32, const CudaMatmulAddresses& at)
+CudaMatmul::CudaMatmul(const MatmulLibrary& library, const MatmulSpec& s, bool tf32, const CudaMatmulAddresses& at,
+                       const MatmulBatch& batch)
     : library_(&library), at_(at) {
   cublasLtMatmulDesc_t desc = nullptr;
   check_lt(cublasLtMatmulDescCreate(&desc, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -66,11 +77,16 @@ CudaMatmul::CudaMatmul(const MatmulLibrary& library, const MatmulSpec& s, bool t
   left_.reset(s.transpose_b ? make_layout(s.in, s.n, s.k, s.b_stride) : make_layout(s.in, s.k, s.n, s.b_stride));
   right_.reset(s.transpose_a ? make_layout(s.in, s.k, s.m, s.a_stride) : make_layout(s.in, s.m, s.k, s.a_stride));
   result_.reset(make_layout(s.out, s.m, s.n, s.c_stride));
-  choose_algorithm(s);
+  if (batch.count > 1) {
+    set_batch(left_.get(), batch.count, batch.b_stride);
+    set_batch(right_.get(), batch.count, batch.a_stride);
+    set_batch(result_.get(), batch.count, batch.c_stride);
+  }
+  choose_algorithm(s, batch);
 }
 
 // The first of several answers that is whole and fits the workspace.
-void CudaMatmul::choose_algorithm(const MatmulSpec& spec) {
+void CudaMatmul::choose_algorithm(const MatmulSpec& spec, const MatmulBatch& batch) {
   const auto cap = static_cast<std::size_t>(matmul_workspace_bytes(spec));
   cublasLtMatmulPreference_t made = nullptr;
   check_lt(cublasLtMatmulPreferenceCreate(&made), "a preference");
@@ -80,10 +96,10 @@ void CudaMatmul::choose_algorithm(const MatmulSpec& spec) {
     check_lt(cublasLtMatmulPreferenceSetAttribute(preference.get(), which, &value, sizeof(value)), "a preference");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, cap);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(at_.b));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(at_.a));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(at_.c));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(at_.c));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(at_.b, batch.b_stride, spec.in));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(at_.a, batch.a_stride, spec.in));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(at_.c, batch.c_stride, spec.out));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(at_.c, batch.c_stride, spec.out));
   std::array<cublasLtMatmulHeuristicResult_t, 8> answers{};
   int count = 0;
   check_lt(cublasLtMatmulAlgoGetHeuristic(library_->get(), desc_.get(), left_.get(), right_.get(), result_.get(),

@@ -1,6 +1,7 @@
 // Matmuls by cuBLASLt: c [m,n] = a [m,k] b [k,n] (+ bias), or c += a b, row-major, sums in fp32.
 //     const CudaMatmul matmul(library, spec, tf32, {.a = x, .b = weight, .c = y, .workspace = workspace});     // when a program is bound
 //     matmul.issue(stream, false);
+//     const CudaMatmul heads(library, spec, tf32, addresses, {.count = B * H, .a_stride = S * D, ...});     // many in one call
 // cuBLASLt's matrices are column-major, so it is asked for the transpose of c: b's rows times a's. Throws MachineError where it refuses.
 #pragma once
 
@@ -35,6 +36,10 @@ class MatmulLibrary {
   cublasLtHandle_t handle_ = nullptr;
 };
 
+struct MatmulBatch {  // how far apart the operands of one matmul and the next begin, in elements; 0: they share it
+  std::int64_t count = 1, a_stride = 0, b_stride = 0, c_stride = 0;
+};
+
 struct CudaMatmulAddresses {
   const void* a = nullptr;
   const void* b = nullptr;
@@ -46,7 +51,8 @@ struct CudaMatmulAddresses {
 class CudaMatmul {
  public:
   // tf32: fp32 operands are rounded to 11 bits, for tensor cores. Addresses say how operands are aligned.
-  CudaMatmul(const MatmulLibrary& library, const MatmulSpec& spec, bool tf32, const CudaMatmulAddresses& at);
+  CudaMatmul(const MatmulLibrary& library, const MatmulSpec& spec, bool tf32, const CudaMatmulAddresses& at,
+             const MatmulBatch& batch = {});
   void issue(cudaStream_t stream, bool add) const;  // add: only where spec.may_add
 
  private:
@@ -56,7 +62,7 @@ class CudaMatmul {
   };
   using Desc = std::unique_ptr<std::remove_pointer_t<cublasLtMatmulDesc_t>, Free>;
   using Layout = std::unique_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>, Free>;
-  void choose_algorithm(const MatmulSpec& spec);
+  void choose_algorithm(const MatmulSpec& spec, const MatmulBatch& batch);
 
   const MatmulLibrary* library_;
   CudaMatmulAddresses at_;

@@ -28,6 +28,8 @@
 #include "model/operations/linear/linear_cuda.cuh"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/loss_scaling/loss_scaling_cuda.cuh"
+#include "model/operations/materialised_attention/materialised_attention.h"
+#include "model/operations/materialised_attention/materialised_attention_cuda.cuh"
 #include "model/operations/qk_norm/qk_norm.h"
 #include "model/operations/qk_norm/qk_norm_cuda.cuh"
 #include "model/operations/rms_norm/rms_norm.h"
@@ -57,6 +59,9 @@ std::span<const CudaRow> cuda_operation_list() {
       {&gelu_gradient_kind, {nullptr, bind_gelu_gradient_cuda}},
       {&attention_kind, {nullptr, bind_attention_cuda}},
       {&attention_gradient_kind, {nullptr, bind_attention_gradient_cuda}},
+      {&materialised_attention_kind, {materialised_attention_cuda_workspace, bind_materialised_attention_cuda}},
+      {&materialised_attention_gradient_kind,
+       {materialised_attention_gradient_cuda_workspace, bind_materialised_attention_gradient_cuda}},
       {&dropout_add_kind, {nullptr, bind_dropout_add_cuda}},
       {&dropout_gradient_kind, {nullptr, bind_dropout_gradient_cuda}},
       {&cross_entropy_kind, {cross_entropy_cuda_workspace, bind_cross_entropy_cuda}},

@@ -153,6 +153,21 @@ def techniques(tree):
             yield f"{header}:1: declares no 'extern const Technique {name}_technique;' and helps none by its name"
 
 
+def types(tree):
+    """Every type of a header has a name of its own: two of one name in one namespace are linked as one, without a word."""
+    first = {}
+    for name in tree.code:
+        if not name.endswith((".h", ".cuh")) or name.startswith("tests/"):
+            continue
+        for number, line in enumerate(tree.lines(name), 1):
+            match = re.match(r"(?:struct|class|enum class)\s+(\w+)[^;]*\{", line)
+            if not match:
+                continue
+            where = first.setdefault(match[1], f"{name}:{number}")
+            if where != f"{name}:{number}":
+                yield f"{name}:{number}: {match[1]} is a type of {where} too: the linker takes one for the other"
+
+
 def sizes(tree):
     """Long files and long functions, as questions."""
     for name in tree.code:

@@ -142,10 +142,12 @@ def time_memory(rows, names):
 
 
 def frame_to_points(axes, heights, bars, logarithmic):
-    """The frame follows the points and the bars of usual width; one that is much wider is cut."""
+    """The frame follows the points and the bars of usual width; one that is much wider is cut, so that points fill half of it."""
     usual = 3 * statistics.median(high - low for low, high in bars) if bars else 0
     inside = [end for bar in bars if bar[1] - bar[0] <= usual for end in bar]
-    low, high = min(heights + inside), max(heights + inside)
+    beside = 0.5 * max(max(heights) - min(heights), 0.25 * max(heights))
+    low = max(min(heights + inside), min(heights) - beside)
+    high = min(max(heights + inside), max(heights) + beside)
     bars_low, bars_high = axes.get_ylim()
     if logarithmic:
         axes.set_ylim(max(bars_low, low / 1.5), min(bars_high, high * 1.5))
@@ -179,9 +181,12 @@ def techniques(rows, names):
             axes.plot([value], [y], "o", markersize=7, color=colour("accent"), markeredgecolor=colour("paper"), zorder=4)
             axes.annotate(f"{value:.2f}×", (1.0, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=8.5,
                           color=colour("ink"), textcoords="offset points", xytext=(0, 0))
-        values = [number(row[column]) for row in rows for column in (middle, low, high) if column and row[column]] + [1]
-        spread = max(values) - min(values) or 0.1
-        axes.set_xlim(min(values) - 0.06 * spread, max(values) + 0.22 * spread)
+        middles = [number(row[middle]) for row in rows if row[middle]] + [1]
+        values = [number(row[column]) for row in rows for column in (low, high) if column and row[column]] + middles
+        beside = 0.6 * max(max(middles) - min(middles), 0.1)  # a bar that is much wider than all points is cut
+        least, most = max(min(values), min(middles) - beside), min(max(values), max(middles) + beside)
+        spread = most - least or 0.1
+        axes.set_xlim(least - 0.06 * spread, most + 0.22 * spread)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"{title} (× the cell without it)")
@@ -300,13 +305,13 @@ def roofline(rows, names):
         axes.plot(x, y, color=colour(row["precision"] if row["kind"] == "peak" else "muted"), linewidth=1.3 if row["kind"] == "peak" else 1.0, zorder=1)
     labelled = []
     for index, row in enumerate(points):
-        x, y, ink, best = number(row["intensity"]), number(row["flops_per_second"]) / giga, colour(row["precision"]), row["role"] == "recommended"
+        x, y, ink, best = number(row["intensity"]), number(row["flops_per_second"]) / giga, colour(row["precision"]), row["role"] == "fastest"
         mark, = axes.plot([x], [y], "o", markersize=6.5 if best else 5.5, markerfacecolor=ink if best else colour("paper"), markeredgecolor=ink, markeredgewidth=1.3,
                           zorder=3)
         name = row["operation"] + ("" if row["phase"] in ("forward", "backward") else f" ({row['phase']})")
         mark.set_gid(f"point{index}")
         figure.tooltips[f"point{index}"] = f"{row['label']}: {name}, {y:.1f} GFLOP/s, {x:.1f} FLOPs a byte"
-        if best or not any(other["role"] == "recommended" for other in points):
+        if best or not any(other["role"] == "fastest" for other in points):
             labelled.append((x, y, name, ink, "normal"))
     low = min(number(row["flops_per_second"]) for row in points) / giga
     high = max(ends(row)[1][1] for row in lines)
@@ -418,6 +423,30 @@ def difference(rows, names):
     return figure
 
 
+def ratios(rows, names):
+    figure, axes = new_figure(0.9 + 0.3 * len(rows))
+    axes.axvspan(1 / 1.01, 1.01, color=colour("muted"), alpha=0.18, linewidth=0, zorder=0)
+    axes.axvline(1, color=colour("muted"), linewidth=0.9, zorder=1)
+    inks = {"slower": colour("bad"), "faster": colour("good")}
+    for y, row in enumerate(rows):
+        ink = inks.get(row["verdict"], colour("ink"))
+        if row["low"]:
+            axes.plot([number(row["low"]), number(row["high"])], [y, y], color=ink, linewidth=1.4, alpha=0.6, zorder=2)
+        filled = row["verdict"] in inks
+        axes.plot([number(row["ratio"])], [y], "o", markersize=6, markerfacecolor=ink if filled else colour("paper"), markeredgecolor=ink,
+                  markeredgewidth=1.3, zorder=3)
+        axes.annotate(row["verdict"], (max(number(row["high"] or row["ratio"]), number(row["ratio"])), y), textcoords="offset points", xytext=(6, 0),
+                      va="center", fontsize=8.3, color=ink)
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.tick_params(axis="y", labelcolor=colour("ink"))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.16)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(names["x"])
+    return figure
+
+
 def learning(rows, names):
     cells = distinct(rows, "label")
     time = time_unit(max(number(row["elapsed_ns"]) for row in rows))
@@ -461,4 +490,4 @@ def name_curves(axes, ends):
                       annotation_clip=False, arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 0})
 
 
-ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, predicted_time, difference, learning)}
+ALL = {draw.__name__: draw for draw in (time_memory, techniques, memory_categories, memory_timeline, time_phases, time_operations, roofline, predicted_time, difference, ratios, learning)}

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -80,6 +81,38 @@ TEST(PlanLargest, the_answer_runs_in_that_memory_and_the_next_is_refused) {
   const testing::ProgramRun refused = step({"global_batch=" + found.at("next").at("value").dump()});
   EXPECT_EQ(refused.status, 3);
   EXPECT_THAT(refused.error, HasSubstr("the cap is 20971520"));
+}
+
+// Each would keep more if it could.
+TEST(PlanLargest, a_cap_is_what_an_automatic_budget_has_and_a_cell_s_own_budget_is_its_limit) {
+  const std::vector<std::string> cell{"--preset", "tiny", "--set", "global_batch=32"};
+  const auto used = [&](std::vector<std::string> words) {
+    words.insert(words.end(), cell.begin(), cell.end());
+    words.insert(words.begin(), {"step", "--threads", "1", "--json"});
+    const testing::ProgramRun run = testing::run_program(words);
+    EXPECT_EQ(run.status, 0) << run.error;
+    return Json::parse(run.out).at("used_peak").get<std::int64_t>();
+  };
+  const std::int64_t whole = used({}), capped = whole - whole / 10;
+  EXPECT_LE(used({"--set", "checkpointing=budget:auto", "--memory-cap", std::to_string(capped) + "B"}), capped);
+  std::vector<std::string> call = cell;
+  call.insert(call.end(), {"--set", "checkpointing=budget:" + std::to_string(capped) + "B", "--largest", "batch"});
+  const Json found = planned(call);
+  EXPECT_GE(found.at("value"), 32);
+  EXPECT_LT(found.at("margin_bytes"), capped);
+  EXPECT_GT(found.at("next").at("short_bytes"), 0);
+}
+
+TEST(PlanFrontier, names_the_fastest_that_fits_and_no_name_twice_because_of_chunks) {
+  const testing::ProgramRun run =
+      testing::run_program({"plan", "--preset", "gpt2-124m", "--set", "precision=bf16", "--set", "logits_chunks=auto",
+                            "--card", "l4", "--budget", "4GiB", "--frontier"});
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.out, HasSubstr("(the fastest that fits)"));
+  EXPECT_LT(std::count(run.out.begin(), run.out.end(), '\n'), 45) << run.out;
+  const testing::ProgramRun none = testing::run_program(
+      {"plan", "--preset", "gpt2-124m", "--set", "precision=bf16", "--card", "l4", "--budget", "2GiB", "--frontier"});
+  EXPECT_THAT(none.out, HasSubstr("none of them fits"));
 }
 
 TEST(PlanLargest, ends_of_what_a_field_permits) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "model/base/file.h"
+#include "tests/support/build_folder.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -27,7 +28,7 @@ class EndToEndInstall : public TemporaryFolder {
 TEST_F(EndToEndInstall, the_program_takes_what_lies_beside_it) {
   const fs::path prefix = folder / "a prefix";
   const std::string said =
-      output_of(fmt::format("cmake --install '{}' --prefix '{}'", STEPSCOPE_BINARY_DIR, prefix.string()));
+      output_of(fmt::format("cmake --install '{}' --prefix '{}'", build_folder(), prefix.string()));
   ASSERT_EQ(status_, 0) << said;
   const fs::path share = prefix / "share" / "stepscope";
   for (const char* file : {"scripts/report", "scripts/report_page/page.css", "harness/matrices/demo.toml"})

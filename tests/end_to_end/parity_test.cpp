@@ -16,6 +16,7 @@
 
 #include "model/base/tolerance.h"
 #include "model/training/safetensors.h"
+#include "tests/support/build_folder.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -94,7 +95,7 @@ class ParityTest : public TemporaryFolder {
   fs::path step(const std::string& name, int steps, const std::vector<std::string>& further) {
     const auto quoted = [](const std::string& word) { return " '" + word + "'"; };
     const fs::path saved = folder / "saved.safetensors";
-    std::string command = quoted(STEPSCOPE_BINARY_DIR "/stepscope") + " step --preset seed";
+    std::string command = quoted(build_folder() + "/stepscope") + " step --preset seed";
     for (const std::string& field : about(name).at("set").get<std::vector<std::string>>())
       command += " --set" + quoted(field);
     for (const std::string& field : further) command += " --set" + quoted(field);

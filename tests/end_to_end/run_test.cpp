@@ -101,6 +101,19 @@ TEST_F(RunTest, a_finished_run_has_nothing_left_to_do) {
                          [](const fs::directory_entry& e) { return e.path().filename() == "visit-1.json"; })));
 }
 
+TEST_F(RunTest, rounds_are_added_until_intervals_are_as_tight_as_asked_for_or_no_more_are_allowed) {
+  matrix();
+  const testing::ProgramRun never = run({"--precision", "0.01%", "--most-rounds", "3", "--set", "profiled_steps=0"});
+  EXPECT_EQ(never.status, 0) << never.error;
+  EXPECT_THAT(never.out, HasSubstr("3 rounds, the most that were allowed: "));
+  for (const Cell& cell : records().cells) EXPECT_EQ(cell.record.step_time_ns->visits, 3) << cell.record.id;
+  const testing::ProgramRun wide = run({"--precision", "50%", "--most-rounds", "9", "--set", "profiled_steps=0"});
+  EXPECT_THAT(wide.out, HasSubstr("rounds: every interval is within"));
+  EXPECT_EQ(run({"--precision", "1"}).status, 2);
+  EXPECT_EQ(run({"--precision", "0%"}).status, 2);
+  EXPECT_EQ(run({"--precision", "1%", "--fast"}).status, 2);
+}
+
 TEST_F(RunTest, another_matrix_is_refused) {
   matrix();
   ASSERT_EQ(run({"--fast"}).status, 0);

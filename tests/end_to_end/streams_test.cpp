@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "model/base/file.h"
+#include "tests/support/build_folder.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope {
@@ -19,9 +20,8 @@ class EndToEndStreams : public TemporaryFolder {
  protected:
   // Of a shell's line with `stepscope` in it, run in the folder; what it said on standard error is kept.
   int status_of(const std::string& line) {
-    const std::string script = "cd '" + folder.string() +
-                               "'\nstepscope() { '" STEPSCOPE_BINARY_DIR "/stepscope' \"$@\"; }\nexec 2>said\n" + line +
-                               "\n";
+    const std::string script = "cd '" + folder.string() + "'\nstepscope() { '" + build_folder() +
+                               "/stepscope' \"$@\"; }\nexec 2>said\n" + line + "\n";
     const fs::path file = folder / "line.sh";
     write_atomically(file, script);
     const int status = std::system(("bash '" + file.string() + "'").c_str());
@@ -48,11 +48,11 @@ TEST_F(EndToEndStreams, lost_output_is_a_failure_of_every_command) {
 
 // Else a training's folder, a log or a pipe would be what is printed into.
 TEST_F(EndToEndStreams, a_closed_stream_lends_its_number_to_no_file) {
-  ASSERT_EQ(
-      status_of("'" STEPSCOPE_BINARY_DIR "/stepscope' train --preset tiny --steps 1000000 --out t <&- >&- 2>&- &\n"
-                "for i in {1..100}; do [ -e t/cell.toml ] && break; sleep 0.05; done\n"
-                "readlink /proc/$!/fd/0 /proc/$!/fd/1 /proc/$!/fd/2 > held; kill -9 $!"),
-      0);
+  ASSERT_EQ(status_of("'" + build_folder() +
+                      "/stepscope' train --preset tiny --steps 1000000 --out t <&- >&- 2>&- &\n"
+                      "for i in {1..100}; do [ -e t/cell.toml ] && break; sleep 0.05; done\n"
+                      "readlink /proc/$!/fd/0 /proc/$!/fd/1 /proc/$!/fd/2 > held; kill -9 $!"),
+            0);
   EXPECT_EQ(read_file(folder / "held"), "/dev/null\n/dev/null\n/dev/null\n");
 }
 

@@ -86,6 +86,19 @@ TEST_F(CalibrationFile, another_version_and_impossible_rates_are_refused) {
   std::swap(c.bandwidths[0], c.bandwidths[1]);
   write_calibration(folder / "c.json", c);
   EXPECT_THROW((void)read_calibration(folder / "c.json"), UsageError);
+  const auto spoiled = [&](auto&& spoil) {
+    Calibration bad = example();
+    spoil(bad);
+    write_calibration(folder / "c.json", bad);
+    EXPECT_THROW((void)read_calibration(folder / "c.json"), UsageError);
+  };
+  spoiled([](Calibration& bad) { bad.bandwidths.clear(); });
+  spoiled([](Calibration& bad) { bad.matmuls.clear(); });
+  spoiled([](Calibration& bad) { bad.matmuls.erase(bad.matmuls.begin(), bad.matmuls.begin() + 2); });  // bf16 alone
+  spoiled([](Calibration& bad) { bad.matmuls[2].flops_per_second.best = 1e308; });
+  spoiled([](Calibration& bad) { bad.matmuls[2].flops_per_second.best = -1; });
+  spoiled([](Calibration& bad) { bad.bandwidths[0].bytes_per_second.best = 5e-324; });
+  spoiled([](Calibration& bad) { bad.bandwidths[0].bytes = -1; });
   std::ofstream(folder / "c.json") << R"({"schema": "stepscope.calibration/2"})";
   EXPECT_THROW((void)read_calibration(folder / "c.json"), UsageError);
 }

@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <map>
 
+#include "model/base/error.h"
 #include "model/base/file.h"
 #include "reports/choice_groups.h"
 #include "reports/figures.h"
@@ -200,6 +203,31 @@ TEST_F(ReportedChoices, a_run_without_them_reports_and_one_of_an_earlier_version
   ASSERT_NE(section_of(report, "choices"), nullptr);
   EXPECT_EQ(table_of(*section_of(report, "choices"), "budgets_to_write")->rows.back()[3].text, "–");
   EXPECT_EQ(write_report(folder / "run"), 0);
+}
+
+TEST_F(ReportedChoices, sizes_and_times_that_cannot_be_are_refused) {
+  Choices choices{.times_of = "here", .cards = std::vector<CardMemory>{{.name = "l4", .memory_bytes = 1 << 30}}};
+  choices.groups.push_back({.title = "fp32",
+                            .state_bytes = 10,
+                            .frontier = {{.value = "none", .peak_bytes = 20, .step_ns = 1}},
+                            .prices = {{.target = "gelu", .freed_bytes = -3, .added_ns = 1}}});
+  const std::filesystem::path file = folder / "choices.json";
+  write_choices(file, choices);
+  EXPECT_EQ(read_choices(file).groups.front().prices.front().freed_bytes, -3);
+  const auto spoiled = [&](auto&& spoil) {
+    Choices bad = choices;
+    spoil(bad);
+    write_choices(file, bad);
+    EXPECT_THROW((void)read_choices(file), UsageError);
+  };
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  spoiled([](Choices& bad) { bad.groups[0].frontier[0].peak_bytes = most; });
+  spoiled([](Choices& bad) { bad.groups[0].frontier[0].peak_bytes = -1; });
+  spoiled([](Choices& bad) { bad.groups[0].frontier[0].step_ns = std::nan(""); });
+  spoiled([](Choices& bad) { bad.groups[0].prices[0].freed_bytes = -most - 1; });
+  spoiled([](Choices& bad) { bad.groups[0].prices[0].added_ns = std::nan(""); });
+  spoiled([](Choices& bad) { bad.groups[0].state_bytes = most; });
+  spoiled([](Choices& bad) { bad.cards->front().beside_bytes = -most; });
 }
 
 TEST_F(ReportedChoices, pages_draw_them) {

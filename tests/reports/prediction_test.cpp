@@ -208,7 +208,16 @@ TEST_F(TimeModelFiles, spoiled_ones_are_one_line) {
   expect_refused([](auto& json) { json["operations"][1]["time_ns"] = nullptr; }, "operations.1.time_ns");
   expect_refused([](auto& json) { json["operations"][1]["source"] = 7; }, "operations.1.source");
   expect_refused([](auto& json) { json["operations"][0].erase("flops"); }, "operations.0.flops");
+  expect_refused([](auto& json) { json["operations"][2]["time_ns"] = 1e300; }, "operations.2.time_ns");
+  expect_refused([](auto& json) { json["operations"][2]["floor_ns"] = -1; }, "operations.2.floor_ns");
+  expect_refused([](auto& json) { json["operations"][2]["floor_ns"] = 5e-324; }, "operations.2.floor_ns");
+  expect_refused([](auto& json) { json["ceilings"]["levels"][0]["bandwidth"] = 0; }, "ceilings.levels");
+  expect_refused([](auto& json) { json["ceilings"]["levels"][0]["bytes"] = -5; }, "ceilings.levels");
+  expect_refused([](auto& json) { json["operations"][2]["bytes"] = -1; }, "operations.2.bytes");
+  expect_refused([](auto& json) { json["operations"][2]["runs"] = 0; }, "operations.2.runs");
   expect_refused([](auto& json) { json["between_ns"] = -3; }, "between_ns");
+  expect_refused([](auto& json) { json["between_ns"] = 1e200; }, "between_ns");
+  expect_refused([](auto& json) { json["ceilings"]["fp32_flops"] = 1e300; }, "ceilings.fp32_flops");
   expect_refused([](auto& json) { json["ceilings"]["bandwidth"] = 0; }, "ceilings.bandwidth");
   write_atomically(folder / "run" / "time_model.json", "{\"schema\":");
   EXPECT_THROW((void)read_run(folder / "run"), UsageError);

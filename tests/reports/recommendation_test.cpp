@@ -111,6 +111,21 @@ TEST(Recommendation, one_round_gives_no_interval_and_says_so) {
                                HasSubstr("no interval"), Not(HasSubstr("(2.00"))));
 }
 
+// The fastest that was seen is only called recommended where the sentence advises it.
+TEST(Recommendation, is_settled_only_where_the_sentence_advises_the_fastest) {
+  const auto settled = [](std::vector<double> ms, std::int64_t bytes) {
+    return answered(
+               run_of({cell("fp32", "none", 1, {50, 51, 50}, 10 * gb), cell("bf16", "none", 1, std::move(ms), bytes)}))
+        .settled;
+  };
+  EXPECT_TRUE(settled({30, 31, 30}, 11 * gb));
+  EXPECT_TRUE(settled({60, 61, 60}, 6 * gb));  // the reference itself
+  EXPECT_TRUE(settled({49, 51, 49.5}, 6 * gb));  // for its memory
+  EXPECT_FALSE(settled({49, 50, 50}, 11 * gb));  // the reference is to be kept
+  EXPECT_FALSE(settled({20, 51, 70}, 6 * gb));  // no answer yet
+  EXPECT_FALSE(answered(run_of({cell("fp32", "none", 1, {100}, gb), cell("bf16", "none", 1, {50}, gb)})).settled);
+}
+
 TEST(Recommendation, a_gain_within_the_noise_is_told_from_noise_that_hides_everything) {
   const auto smaller = [](std::vector<double> ms) {
     return run_of({cell("fp32", "none", 1, {50, 51, 50}, 10 * gb), cell("bf16", "none", 1, std::move(ms), 6 * gb)});

@@ -83,6 +83,29 @@ TEST(Statistics, no_common_round_is_no_ratio) {
   EXPECT_FALSE(ratio_within_rounds({{1, {1.0}}}, {{2, {1.0}}}).has_value());
 }
 
+// By Welch's and Satterthwaite's formulas, the tail of t integrated by the midpoint rule in 200,000 parts.
+TEST(Statistics, independent_visits_are_compared_by_welchs_t) {
+  const std::vector<double> a{1.0, 1.1, 1.05}, b{1.2, 1.25, 1.3, 1.22};
+  const RatioTest test = ratio_of_independent(a, b);
+  EXPECT_NEAR(test.ratio.middle, 0.844815845378914, 1e-12);
+  EXPECT_NEAR(test.p.value(), 0.009156134523976815, 1e-6);
+  EXPECT_LT(*test.ratio.high, 1);
+  EXPECT_GT(ratio_of_independent(a, b, 0.999).ratio.high, 1);  // p is above 0.001
+  const RatioTest itself = ratio_of_independent(a, a);
+  EXPECT_EQ(itself.ratio.middle, 1);
+  EXPECT_EQ(itself.p.value(), 1);
+  EXPECT_FALSE(ratio_of_independent(a, std::vector<double>{1.0}).p.has_value());
+  EXPECT_FALSE(ratio_of_independent(a, std::vector<double>{1.0}).ratio.low.has_value());
+}
+
+TEST(Statistics, holm_steps_down) {
+  using Flags = std::vector<bool>;
+  EXPECT_EQ(holm(std::vector<double>{0.01, 0.04, 0.03}), (Flags{true, false, false}));  // 0.03 > 0.05 / 2
+  EXPECT_EQ(holm(std::vector<double>{0.02, 0.001, 0.04}), (Flags{true, true, true}));
+  EXPECT_EQ(holm(std::vector<double>{0.02, 0.02, 0.02}), (Flags{false, false, false}));  // each above 0.05 / 3
+  EXPECT_EQ(holm(std::vector<double>{}), Flags{});
+}
+
 TEST(Statistics, verdicts) {
   EXPECT_EQ(verdict_of({.middle = 1.002, .low = 0.995, .high = 1.009, .count = 3}), Verdict::same);
   EXPECT_EQ(verdict_of({.middle = 1.0, .low = 0.97, .high = 1.03, .count = 3}), Verdict::undecided);

@@ -36,6 +36,7 @@ struct SyntheticRun {
   bool failures = true;  // one crashed, one does not fit, one skipped
   std::string device = "simulated";
   int learning_steps = 120;
+  unsigned seed = 20;  // of the noise
   bool choices = false;  // choices.json, by a roofline that knows nothing of this machine's scale
   std::vector<SyntheticCell> cells = product();
 
@@ -271,7 +272,7 @@ struct SyntheticRun {
   }
 
   std::filesystem::path write(const std::filesystem::path& folder) const {
-    std::mt19937 random(20);
+    std::mt19937 random(seed);
     std::filesystem::create_directories(folder / "cells");
     std::string reference;
     for (std::size_t i = 0; i < cells.size(); ++i) {

@@ -109,6 +109,13 @@ class Check(unittest.TestCase):
         self.breaks("techniques", "model/techniques/offload.h", "#pragma once\n", "model/techniques/offload.h:1", "declares no")
         self.holds("techniques", "model/techniques/sparsity_pattern.h", "#pragma once\n")
 
+    def test_types_have_names_of_their_own(self):
+        one = "#pragma once\nstruct Answer {\n  int value = 0;\n};\n"
+        self.holds("types", "model/cpu/one.h", one)
+        status, lines, _ = check("types", files={"model/cpu/one.h": one, "model/cpu/two.h": one})
+        self.assertEqual((status, len(lines)), (1, 1), lines)
+        self.assertIn("two.h:2: Answer is a type of model/cpu/one.h:2 too", lines[0])
+
     def test_sizes_are_questions(self):
         long_function = "int f() {\n" + "  f();\n" * 400 + "}\n"
         status, lines, _ = check("sizes", files={"model/cpu/x.cpp": long_function})

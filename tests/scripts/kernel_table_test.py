@@ -69,7 +69,7 @@ class KernelTable(unittest.TestCase):
             self.assertIn("roofline, not measured", page)
             self.assertEqual(page.count("\n| "), len(table.KERNELS) + 2)
             self.assertIn("| add | 256 | 40 | 128 | 6 | 75 % | 3 N H t | 50.33 | 15.0 µs |", page)
-        self.assertIn("| fp32 40 |", page)
+        self.assertIn("| fp32: 40 |", page)
 
     def test_two_architectures_are_two_tables(self):
         page = list(table.page(table.read_ptxas(all_kernels() + all_kernels(architecture="sm_80")), table.CARDS, ""))

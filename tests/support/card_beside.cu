@@ -139,6 +139,7 @@ GuardedMachine::Beside CardBeside::beside(DType compute) {
     if (std::none_of(rows.begin(), rows.end(), [&](const CudaRow& row) { return row.kind == op.kind; })) return {};
     ++operations_;
     const Outcome outcome = run(op, cpu, nullptr);
+    for (std::size_t o = 0; o < op.outs.size(); ++o) outs_[op.outs[o].index] = outcome.outs[o];
 #ifndef __CUDACC__
     for (const host_simt::Order order : {host_simt::Order::reverse, host_simt::Order::shuffled}) {
       host_simt::options() = {.order = order, .seed = 3, .eager = order == host_simt::Order::reverse};

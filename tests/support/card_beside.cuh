@@ -19,6 +19,9 @@ class CardBeside {
  public:
   [[nodiscard]] GuardedMachine::Beside beside(DType compute);
   [[nodiscard]] int operations() const { return operations_; }  // that ran on the card
+  [[nodiscard]] const std::vector<std::byte>& bytes(ValueId value) const {
+    return outs_.at(value.index);
+  }  // the card's
 
  private:
   using Bytes = std::vector<std::byte>;
@@ -32,6 +35,7 @@ class CardBeside {
   Stream stream_;
   MatmulLibrary matmuls_;
   int operations_ = 0;
+  std::map<int, Bytes> outs_;  // by value
 };
 
 }  // namespace stepscope::testing

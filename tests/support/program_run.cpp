@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support/build_folder.h"
+
 namespace stepscope::testing {
 
 namespace {
@@ -19,12 +21,12 @@ std::string text_of(const fs::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-const std::string stepscope_program = STEPSCOPE_BINARY_DIR "/stepscope";
+const std::string stepscope_program = build_folder() + "/stepscope";
 
 pid_t start(const std::string& program, const std::vector<std::string>& arguments, const fs::path& out,
             const fs::path& error) {
   // What runs measure is kept in the user's cache; a test's does not belong there, and a plan must not depend on it.
-  setenv("XDG_CACHE_HOME", STEPSCOPE_BINARY_DIR "/test_cache", 0);
+  setenv("XDG_CACHE_HOME", (build_folder() + "/test_cache").c_str(), 0);
   std::vector<std::string> words{program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/build_folder.h"
+
 namespace stepscope::testing {
 
 namespace {
@@ -17,7 +19,7 @@ std::optional<std::int64_t> number(const nlohmann::json& event, const char* key)
 }  // namespace
 
 RecordedProcess::RecordedProcess(std::filesystem::path file, bool schemas) : file_(std::move(file)) {
-  setenv("NVTX_INJECTION64_PATH", STEPSCOPE_BINARY_DIR "/libnvtx_recorder.so", 1);
+  setenv("NVTX_INJECTION64_PATH", (build_folder() + "/libnvtx_recorder.so").c_str(), 1);
   setenv("STEPSCOPE_RECORD", file_.c_str(), 1);
   setenv("STEPSCOPE_RECORD_SCHEMAS", schemas ? "yes" : "no", 1);
 }

@@ -149,7 +149,7 @@ class ForwardRun {
 
 std::int64_t attention_cpu_workspace(const Program& program, const Operation& op, const Machine& machine) {
   return dispatch_attention(in_dtype(program, op, 0), machine, [&]<class T, class M>() {
-    return machine.threads * Forward<T, M>(head_layout(op, 0)).slot_bytes;
+    return machine.threads * slot_bytes_of<Forward<T, M>>(head_layout(op, 0));
   });
 }
 

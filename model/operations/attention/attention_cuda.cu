@@ -1,22 +1,16 @@
-// Attention without tensor cores: a warp a row. It holds one row of scores in shared memory, so it is right for every mask, head width and
-// type, and slow for long sequences; what is fast is checked against it.
+// Attention without tensor cores: a warp a row. It holds one row of scores in shared memory, so it is right for every mask,
+// head width and type, and slow for long sequences: it takes what attention_flash_cuda.cu does not.
 #include "model/operations/attention/attention_cuda.cuh"
 
 #include "model/cuda/team.cuh"
 #include "model/operations/attention/attention_body.h"
-#include "model/operations/attention/attention_layout.h"
+#include "model/operations/attention/attention_flash_cuda.cuh"
+#include "model/operations/attention/attention_rows.cuh"
 
 namespace stepscope {
 
 constexpr unsigned warps_a_block = 4, attention_threads = warps_a_block * warp_lanes;
 constexpr std::int64_t attention_shared_limit = 227 << 10;
-
-struct AttentionRows {
-  HeadLayout layout;
-  MaskReader mask;
-  float scale;
-  DType probabilities;
-};
 
 struct WarpRow {  // of which query or key a warp takes care
   std::int64_t b, head, row;
@@ -64,14 +58,6 @@ __global__ void __launch_bounds__(attention_threads)
   add_up_rows(p, keys.count, v + first_key, l.row_stride, l.head_dim, o + l.out_at(at.b, at.head, at.row));
   if (threadIdx.x % warp_lanes == 0) lse[l.statistic_at(at.b, at.head, at.row)] = row_lse;
 }
-
-template <class T>
-struct AttentionOperandsOnCard {
-  const T *dout, *q, *k, *v, *o;
-  const float* lse;
-  T* dqkv;
-  float* delta;
-};
 
 // dq and delta. Shared: 2 S floats a warp.
 template <class T>
@@ -162,26 +148,18 @@ __global__ void __launch_bounds__(attention_threads)
 
 namespace {
 
-AttentionRows attention_rows(const CudaBinding& binding, int first, int masks) {
-  const HeadLayout layout = head_layout(*binding.operation, first);
-  return {layout, MaskReader(binding, layout, masks), static_cast<float>(binding.operation->attributes.scale),
-          binding.operation->attributes.probabilities};
-}
-
 dim3 attention_grid(const HeadLayout& layout, std::int64_t heads) {
   return {static_cast<unsigned>((layout.sequence + warps_a_block - 1) / warps_a_block), static_cast<unsigned>(heads),
           static_cast<unsigned>(layout.batch)};
 }
 
-// The kernel is told how much it will ask for, where that is more than every kernel may.
 template <class Kernel>
 std::size_t shared_for(Kernel* kernel, std::int64_t floats_a_warp, std::int64_t sequence) {
   const std::int64_t bytes = warps_a_block * floats_a_warp * static_cast<std::int64_t>(sizeof(float));
   if (bytes > attention_shared_limit)
     throw Unsupported("CUDA: this attention holds a row of scores on chip, and a sequence of " +
                       std::to_string(sequence) + " is too long for that");
-  STEPSCOPE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+  allow_shared(kernel, bytes);
   return static_cast<std::size_t>(bytes);
 }
 
@@ -218,10 +196,12 @@ CudaRun bind_attention_gradient(const CudaBinding& binding) {
 }  // namespace
 
 CudaRun bind_attention_cuda(const CudaBinding& binding) {
+  if (takes_flash_attention(binding, 0)) return bind_flash_attention_cuda(binding);
   return dispatch_cuda(binding.in_dtype(0), [&]<class T>() { return bind_attention<T>(binding); });
 }
 
 CudaRun bind_attention_gradient_cuda(const CudaBinding& binding) {
+  if (takes_flash_attention(binding, 1)) return bind_flash_attention_gradient_cuda(binding);
   return dispatch_cuda(binding.in_dtype(1), [&]<class T>() { return bind_attention_gradient<T>(binding); });
 }
 

@@ -224,7 +224,7 @@ class BackwardRun {
 
 std::int64_t attention_gradient_cpu_workspace(const Program& program, const Operation& op, const Machine& machine) {
   return dispatch_attention(in_dtype(program, op, in_q), machine, [&]<class T, class M>() {
-    return machine.threads * Backward<T, M>(head_layout(op, in_q)).slot_bytes;
+    return machine.threads * slot_bytes_of<Backward<T, M>>(head_layout(op, in_q));
   });
 }
 

@@ -6,7 +6,10 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
+#include <map>
+#include <mutex>
 
 #include "model/cpu/binding.h"
 #include "model/operations/attention/attention_body.h"
@@ -21,6 +24,7 @@ struct HeadLayout {
   std::int64_t batch_stride = 0, row_stride = 0, group_stride = 0;  // of q, k, v and their gradients
   std::int64_t q_offset = 0, k_offset = 0, v_offset = 0;  // in the packed value
   bool causal = false;
+  auto operator<=>(const HeadLayout&) const = default;
 
   // Of k or v from their own first element.
   [[nodiscard]] constexpr std::int64_t kv_at(std::int64_t b, std::int64_t kv_head, std::int64_t row) const {
@@ -50,6 +54,18 @@ struct HeadLayout {
   }
 };
 
+// Bytes of a task's slot, asked for once for each layout and pair of types: the matmul library tells them block by block, which takes
+// seconds for long rows, and every keep-set that is planned asks again.
+template <class Slot>
+std::int64_t slot_bytes_of(const HeadLayout& layout) {
+  static std::mutex mutex;
+  static std::map<HeadLayout, std::int64_t> known;
+  const std::lock_guard lock(mutex);
+  const auto [found, fresh] = known.try_emplace(layout, 0);
+  if (fresh) found->second = Slot(layout).slot_bytes;
+  return found->second;
+}
+
 [[nodiscard]] HeadLayout head_layout(const Operation& op, int first);  // q, k, v are ins first, first + 1, first + 2
 
 class MaskReader {
@@ -69,6 +85,7 @@ class MaskReader {
                     head * custom_head_stride_ + row * custom_row_stride_;
     return keys;
   }
+  [[nodiscard]] STEPSCOPE_BODY bool has_custom() const { return custom_ != nullptr; }
 
  private:
   std::int64_t sequence_ = 0;

@@ -22,12 +22,12 @@ STEPSCOPE_BODY void scale_row(const Team& team, const From* from, M* to, Accumul
 }
 
 // ds [columns] = p (dp - sum of dp p), rounded; zero past the first `keys`, where p is zero and dp was not made.
-template <class Team, class T>
-STEPSCOPE_BODY void softmax_gradient_row(const Team& team, const Accumulator<T>* p, const Accumulator<T>* dp, T* ds,
+template <class Team, class P, class T>
+STEPSCOPE_BODY void softmax_gradient_row(const Team& team, const P* p, const Accumulator<T>* dp, T* ds,
                                          std::int64_t keys, std::int64_t columns) {
   using A = Accumulator<T>;
-  const A mean = team.template sum<A>(keys, [=](std::int64_t j) { return dp[j] * p[j]; });
-  team.for_each(keys, [=](std::int64_t j) { ds[j] = store<T>(p[j] * (dp[j] - mean)); });
+  const A mean = team.template sum<A>(keys, [=](std::int64_t j) { return dp[j] * load(p[j]); });
+  team.for_each(keys, [=](std::int64_t j) { ds[j] = store<T>(load(p[j]) * (dp[j] - mean)); });
   team.for_each(columns - keys, [=](std::int64_t j) { ds[keys + j] = store<T>(A(0)); });
 }
 

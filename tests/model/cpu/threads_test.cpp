@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/base/error.h"
+#include "tests/support/build_folder.h"
 
 namespace stepscope {
 namespace {
@@ -98,9 +99,7 @@ TEST(Threads, refuses_a_count_below_one) { EXPECT_THROW(Threads(0), UsageError);
 
 // In a process of its own: too little address space for the stacks of all.
 TEST(ThreadsThatDoNotStart, are_a_machine_error_and_the_others_end) {
-#if defined(STEPSCOPE_SANITIZED)
-  GTEST_SKIP() << "sanitizers need all of the address space";
-#endif
+  if (is_sanitized()) GTEST_SKIP() << "sanitizers need all of the address space";
   const pid_t child = ::fork();
   if (child == 0) {
     constexpr rlim_t some_stacks = rlim_t{1} << 30;

@@ -7,16 +7,13 @@
 #include <map>
 
 #include "model/techniques/checkpointing.h"
+#include "tests/support/build_folder.h"
 #include "tests/support/step_run.h"
 
 namespace stepscope::testing {
 namespace {
 
-#if defined(STEPSCOPE_SANITIZED)
-constexpr double limit_seconds = 20;
-#else
-constexpr double limit_seconds = 1;
-#endif
+const double limit_seconds = is_sanitized() ? 20 : 1;
 
 TEST(StepProgram, has_as_many_parameters_as_the_settings_say) {
   for (const Preset& preset : presets()) {

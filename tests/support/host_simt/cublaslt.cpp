@@ -150,6 +150,17 @@ struct Call {
   [[nodiscard]] std::int64_t depth() const { return transpose_a ? a.rows : a.columns; }
 };
 
+// Operands may share a matrix (a stride of 0), results may not: they lie one after the other, or side by side within longer columns.
+void check_batch(const Call& call) {
+  for (const Matrix* m : {&call.a, &call.b, &call.c, &call.d})
+    require_lt(m->batch >= 1 && m->batch_stride >= 0, "a batch that is none, or runs backwards");
+  const Matrix &c = call.c, &d = call.d;
+  const bool one_after_another = d.batch_stride >= (d.columns - 1) * d.stride + d.rows,
+             side_by_side = d.batch_stride >= d.rows && (d.batch - 1) * d.batch_stride + d.rows <= d.stride;
+  require_lt(d.batch == 1 || one_after_another || side_by_side, "results of a batch lie over one another");
+  require_lt(c.first == d.first && c.stride == d.stride && c.batch_stride == d.batch_stride, "C lies elsewhere than D");
+}
+
 // A panel of floats, `depth` of them for each row of op(a), or column of op(b).
 std::vector<float> panel(const Call& call, const Matrix& m, int batch, bool depth_is_rows, std::int64_t lines) {
   const std::int64_t depth = call.depth();
@@ -247,6 +258,7 @@ void check_types(const Call& call) {
 
 void check_shapes(const Call& call) {
   const std::int64_t depth = call.depth();
+  check_batch(call);
   require_lt((call.transpose_a ? call.a.columns : call.a.rows) == call.d.rows &&
                  (call.transpose_b ? call.b.rows : call.b.columns) == call.d.columns &&
                  (call.transpose_b ? call.b.columns : call.b.rows) == depth && call.c.rows == call.d.rows &&

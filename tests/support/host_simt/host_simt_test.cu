@@ -55,6 +55,7 @@ __global__ void absent_lanes_kernel(float* x) {
 __global__ void much_memory_kernel(int) { block_shared<std::array<float, 20000>>()[0] = 1; }
 __global__ void add_one_kernel(int* x) { x[threadIdx.x] += 1; }
 
+template <class T>
 __global__ void mma_kernel(const std::uint16_t* a, const std::uint16_t* b, float* d) {  // a [16,16], b [16,8], d [16,8]
   const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
   const auto two = [](std::uint16_t low, std::uint16_t high) { return low | std::uint32_t{high} << 16; };
@@ -68,8 +69,44 @@ __global__ void mma_kernel(const std::uint16_t* a, const std::uint16_t* b, float
     right[r] = two(at[0], at[8]);
   }
   float sums[4] = {1, 1, 1, 1};
-  mma_16x8x16(sums, left, right);
+  mma_16x8x16<T>(sums, left, right);
   for (int i = 0; i < 4; ++i) d[(g + 8 * (i / 2)) * 8 + 2 * t + i % 2] = sums[i];
+}
+
+struct Square {
+  alignas(16) std::uint16_t at[16][16];
+};
+__global__ void matrices_kernel(std::uint32_t* straight, std::uint32_t* turned) {
+  auto& square = block_shared<Square>().at;
+  const int lane = static_cast<int>(threadIdx.x);
+  for (int i = lane; i < 256; i += 32) square[i / 16][i % 16] = static_cast<std::uint16_t>(i);
+  __syncthreads();
+  const SharedAddress row = shared_address(&square[lane % 16][lane / 16 * 8]);
+  std::uint32_t r[4];
+  load_matrices(r, row);
+  for (int m = 0; m < 4; ++m) straight[4 * lane + m] = r[m];
+  load_matrices_transposed(r, row);
+  for (int m = 0; m < 4; ++m) turned[4 * lane + m] = r[m];
+}
+
+struct Numbers {
+  alignas(16) int at[256];
+};
+__global__ void copies_kernel(const int* from, int* to, bool waits) {  // the first 160 of 256
+  auto& held = block_shared<Numbers>().at;
+  const int me = static_cast<int>(threadIdx.x);
+  copy_16(shared_address(held + 4 * me), from + 4 * me, me < 40);
+  if (waits) wait_for_copies();
+  __syncthreads();
+  for (int i = 0; i < 4; ++i) to[4 * (63 - me) + i] = held[4 * (63 - me) + i];  // another thread's
+}
+__global__ void crooked_copy_kernel(const int* from) {
+  copy_16(shared_address(block_shared<Numbers>().at), from + 1, true);
+  wait_for_copies();
+}
+__global__ void copy_to_global_kernel(const int* from, int* to) {
+  copy_16(shared_address(to), from, true);
+  wait_for_copies();
 }
 
 std::vector<int> counting(int n) {
@@ -128,21 +165,66 @@ TEST_F(HostSimt, a_barrier_orders_shared_memory_and_its_absence_shows_in_some_or
   EXPECT_TRUE(wrong);
 }
 
-TEST_F(HostSimt, tensor_cores_multiply_as_their_fragments_are_documented) {
+namespace {
+template <class T>
+void expect_products(const Stream& stream) {
   std::vector<std::uint16_t> a(16 * 16), b(16 * 8);
   const auto number = [](std::size_t i) { return static_cast<float>((i * 7) % 11) - 5; };
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] = to_bf16(number(i)).bits;
-  for (std::size_t i = 0; i < b.size(); ++i) b[i] = to_bf16(number(3 * i + 1)).bits;
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = store<T>(number(i)).bits;
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = store<T>(number(3 * i + 1)).bits;
   const OnCard<std::uint16_t> left(stream, a), right(stream, b);
   OnCard<float> d(stream, 16 * 8);
-  launch(mma_kernel, 1, 32, 0, stream.get(), left.at(), right.at(), d.at());
+  launch(mma_kernel<T>, 1, 32, 0, stream.get(), left.at(), right.at(), d.at());
   const std::vector<float> got = d.read();
   for (std::size_t i = 0; i < 16; ++i)
     for (std::size_t j = 0; j < 8; ++j) {
       float sum = 1;
-      for (std::size_t k = 0; k < 16; ++k) sum += to_float(bf16{a[i * 16 + k]}) * to_float(bf16{b[k * 8 + j]});
+      for (std::size_t k = 0; k < 16; ++k) sum += load(T{a[i * 16 + k]}) * load(T{b[k * 8 + j]});
       EXPECT_EQ(got[i * 8 + j], sum) << i << "," << j;
     }
+}
+}  // namespace
+
+TEST_F(HostSimt, tensor_cores_multiply_as_their_fragments_are_documented) {
+  expect_products<bf16>(stream);
+  expect_products<fp16>(stream);
+}
+
+// Matrix m of 16 x 16 words that count up is rows 8 (m % 2), columns 8 (m / 2).
+TEST_F(HostSimt, matrices_are_loaded_as_documented_straight_and_turned) {
+  for (const Order order : all_orders) {
+    host_simt::options().order = order;
+    OnCard<std::uint32_t> straight(stream, 128), turned(stream, 128);
+    launch(matrices_kernel, 1, 32, 0, stream.get(), straight.at(), turned.at());
+    const std::vector<std::uint32_t> as_is = straight.read(), transposed = turned.read();
+    for (std::uint32_t lane = 0; lane < 32; ++lane)
+      for (std::uint32_t m = 0; m < 4; ++m) {
+        const std::uint32_t corner = m % 2 * 8 * 16 + m / 2 * 8, g = lane / 4, t = lane % 4;
+        const std::uint32_t across = corner + g * 16 + 2 * t, down = corner + 2 * t * 16 + g;
+        EXPECT_EQ(as_is[4 * lane + m], across | (across + 1) << 16);
+        EXPECT_EQ(transposed[4 * lane + m], down | (down + 16) << 16);
+      }
+  }
+}
+
+TEST_F(HostSimt, copies_to_shared_memory_are_there_when_waited_for_and_not_relied_on_before) {
+  std::vector<int> numbers = counting(256);
+  const OnCard<int> from(stream, numbers);
+  OnCard<int> to(stream, 256);
+  for (std::size_t i = 160; i < 256; ++i) numbers[i] = 0;  // not present
+  for (const Order order : all_orders) {
+    host_simt::options().order = order;
+    launch(copies_kernel, 1, 64, 0, stream.get(), from.at(), to.at(), true);
+    EXPECT_EQ(to.read(), numbers);
+    if (order == Order::reverse) continue;
+    launch(copies_kernel, 1, 64, 0, stream.get(), from.at(), to.at(), false);
+    expect_refused("before its copies");
+  }
+  host_simt::options() = {};
+  launch(crooked_copy_kernel, 1, 32, 0, stream.get(), from.at());
+  expect_refused("16 does not divide");
+  launch(copy_to_global_kernel, 1, 32, 0, stream.get(), from.at(), to.at());
+  expect_refused("shared memory");
 }
 
 TEST_F(HostSimt, kernels_that_would_hang_or_not_start_are_refused) {

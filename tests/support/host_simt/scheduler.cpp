@@ -60,7 +60,7 @@ namespace {
 
 constexpr std::size_t stack_bytes = 256 << 10, most_threads = 1024;
 constexpr std::size_t static_limit = 48 << 10, block_limit = 227 << 10, memory_bytes = 256 << 10, gap_bytes = 64;
-constexpr int lanes_a_warp = 32;
+constexpr int lanes_a_warp = 32, most_copies = 64;
 
 enum class State { ready, at_warp, at_block, done };
 
@@ -70,7 +70,9 @@ struct Fiber {
   State state = State::ready;
   Site site = {};
   unsigned mask = 0;
-  std::uint64_t brought = 0, seen = 0;  // in an exchange: this lane's value, and what was brought when all had come
+  Words brought = {}, seen = {};  // in an exchange: this lane's value, and what was brought when all had come
+  std::array<Copy, most_copies> copies = {};  // not waited for
+  int first_copy = 0, past_copy = 0;
   void* tsan = nullptr;
   void* asan_stack = nullptr;
 };
@@ -97,6 +99,10 @@ class Scheduler {
   void set_error(const std::string& what);
   void end_thread();
   void* shared(const void* key, std::size_t bytes, std::size_t alignment);
+  [[nodiscard]] bool is_shared(const void* at) const {
+    const auto* byte = static_cast<const std::byte*>(at);
+    return byte >= memory_ && byte + 16 <= memory_ + memory_used_;
+  }
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
   Fiber& current() { return *current_; }
   [[nodiscard]] int index() const { return static_cast<int>(current_ - fibers_.data()); }
@@ -172,6 +178,7 @@ void Scheduler::thread_main() {
   if (__sanitizer_finish_switch_fiber != nullptr)
     __sanitizer_finish_switch_fiber(nullptr, &host_stack_, &host_stack_bytes_);
   (*body_)();
+  if (current_->first_copy != current_->past_copy) set_error("a thread ends before its copies to shared memory");
   release(&grid_order_);
   current_->state = State::done;
   give_way();
@@ -401,23 +408,55 @@ void sync_warp(unsigned mask, Site site) {
 }
 
 std::uint64_t exchange(unsigned mask, std::uint64_t value, int source_lane, Site site) {
-  scheduler().current().brought = value;
+  scheduler().current().brought.at[0] = value;
   scheduler().wait(State::at_warp, site, mask);
   if ((mask >> source_lane & 1u) == 0) {
     scheduler().set_error("a shuffle reads a lane outside its mask, " + std::string(site.file) + ":" +
                           std::to_string(site.line));
     scheduler().end_thread();
   }
-  return scheduler().beside(source_lane).seen;
+  return scheduler().beside(source_lane).seen.at[0];
 }
 
 unsigned ballot(unsigned mask, bool predicate, Site site) {
-  scheduler().current().brought = predicate ? 1 : 0;
+  scheduler().current().brought.at[0] = predicate ? 1 : 0;
   scheduler().wait(State::at_warp, site, mask);
   unsigned votes = 0;
   for (int lane = 0; lane < lanes_a_warp; ++lane)
-    if ((mask >> lane & 1u) != 0 && scheduler().beside(lane).seen != 0) votes |= 1u << lane;
+    if ((mask >> lane & 1u) != 0 && scheduler().beside(lane).seen.at[0] != 0) votes |= 1u << lane;
   return votes;
+}
+
+void exchange_words(const Words& mine, Site site) {
+  scheduler().current().brought = mine;
+  scheduler().wait(State::at_warp, site, ~0u);
+}
+Words words_of(int lane) { return scheduler().beside(lane).seen; }
+
+namespace {
+[[noreturn]] void refuse(const char* what, const char* why) {
+  scheduler().set_error(std::string(what) + why);
+  scheduler().end_thread();
+  std::abort();
+}
+}  // namespace
+
+void queue_copy(const Copy& copy, const void* from) {
+  Fiber& fiber = scheduler().current();
+  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0) refuse("copy_16", " from an address that 16 does not divide");
+  if (fiber.first_copy == fiber.past_copy) fiber.first_copy = fiber.past_copy = 0;
+  if (fiber.past_copy == most_copies) refuse("copy_16", ": more copies at once than are emulated");
+  fiber.copies[static_cast<std::size_t>(fiber.past_copy++)] = copy;
+}
+bool take_copy(Copy& copy) {
+  Fiber& fiber = scheduler().current();
+  if (fiber.first_copy == fiber.past_copy) return false;
+  copy = fiber.copies[static_cast<std::size_t>(fiber.first_copy++)];
+  return true;
+}
+void require_shared(const void* at, const char* what) {
+  if (reinterpret_cast<std::uintptr_t>(at) % 16 != 0 || !scheduler().is_shared(at))
+    refuse(what, ": not 16 aligned bytes of shared memory");
 }
 
 void* shared_memory(const void* key, std::size_t bytes, std::size_t alignment) {

@@ -37,6 +37,18 @@ void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::funct
 [[nodiscard]] int lane();
 void sync_block(Site site);
 void sync_warp(unsigned mask, Site site);
+struct Words {  // what a lane brings to a whole warp's exchange
+  std::uint64_t at[3];
+};
+void exchange_words(const Words& mine, Site site);
+[[nodiscard]] Words words_of(int lane);  // as they were when all had come
+struct Copy {  // of 16 bytes that a thread has not waited for; from null: zeros
+  void* to;
+  const void* from;
+};
+void queue_copy(const Copy& copy, const void* from);
+[[nodiscard]] bool take_copy(Copy& copy);  // the oldest of the thread's; false: none is left
+void require_shared(const void* at, const char* what);  // 16 bytes of the block's shared memory, aligned
 [[nodiscard]] std::uint64_t exchange(unsigned mask, std::uint64_t value, int source_lane, Site site);
 [[nodiscard]] unsigned ballot(unsigned mask, bool predicate, Site site);
 [[nodiscard]] void* shared_memory(const void* key, std::size_t bytes,
