@@ -1,6 +1,7 @@
 // Who carries out a body on a card (model/cpu/team.h says what a team is): a thread by itself, a warp, or a block.
 //     const BlockTeam team;                                              // in a kernel of one row a block
 //     gelu_range(ThreadTeam{}, in.at, out.at, Pack<T>::size);            // a thread on registers
+//     rms_norm_row(PackTeam<WholeBlock>{...}, in.at, ...);               // a block whose threads each have a pack of the row in registers
 // Element i belongs to member i mod size in every loop, so that a member may read again what it wrote. Sums: each member its elements in
 // order, then a butterfly over lanes, then over warps: an order fixed by n and the team's size. Local rows are read again from the
 // first cache: registers would need a size known to the compiler.
@@ -77,10 +78,11 @@ struct ThreadTeam : CudaTeamParts {
   }
 };
 
+// lanes: a power of two; each such group of a warp's lanes for itself.
 template <class T, class Combine>
-__device__ __forceinline__ T combine_lanes(T mine, Combine combine) {
+__device__ __forceinline__ T combine_lanes(T mine, Combine combine, int lanes = warp_lanes) {
   STEPSCOPE_UNROLL
-  for (int distance = warp_lanes / 2; distance > 0; distance /= 2)
+  for (int distance = lanes / 2; distance > 0; distance /= 2)
     mine = combine(mine, __shfl_xor_sync(whole_warp, mine, distance));
   return mine;
 }
@@ -113,6 +115,18 @@ struct WarpPartials {
   T of_warp[warp_lanes];
 };
 
+// Of a block of one dimension, a multiple of 32 threads. Also a barrier: what any member read before it, any may overwrite after it.
+template <class T, class Combine>
+__device__ __forceinline__ T combine_block(T mine, T identity, Combine combine) {
+  mine = combine_lanes(mine, combine);
+  auto& partials = block_shared<WarpPartials<T>>().of_warp;
+  const unsigned lane = threadIdx.x % warp_lanes, warps = blockDim.x / warp_lanes;
+  __syncthreads();  // the last reduction's partials are read
+  if (lane == 0) partials[threadIdx.x / warp_lanes] = mine;
+  __syncthreads();
+  return combine_lanes(lane < warps ? partials[lane] : identity, combine);
+}
+
 struct BlockTeam : CudaTeamParts {  // of a block of one dimension, a multiple of 32 threads
   template <class F>
   __device__ __forceinline__ void for_each(std::int64_t n, F f) const {
@@ -122,18 +136,11 @@ struct BlockTeam : CudaTeamParts {  // of a block of one dimension, a multiple o
   __device__ __forceinline__ void for_each_pack(std::int64_t n, F f) const {
     packs<N>(n, threadIdx.x, blockDim.x, f);
   }
-  // Also a barrier: what any member read before it, any may overwrite after it.
   template <class T, class Element, class Combine>
   __device__ __forceinline__ T reduce(std::int64_t n, T identity, Element element, Combine combine) const {
     T mine = identity;
     for_each(n, [&](std::int64_t i) { mine = combine(mine, element(i)); });
-    mine = combine_lanes(mine, combine);
-    auto& partials = block_shared<WarpPartials<T>>().of_warp;
-    const unsigned lane = threadIdx.x % warp_lanes, warps = blockDim.x / warp_lanes;
-    __syncthreads();  // the last reduction's partials are read
-    if (lane == 0) partials[threadIdx.x / warp_lanes] = mine;
-    __syncthreads();
-    return combine_lanes(lane < warps ? partials[lane] : identity, combine);
+    return combine_block(mine, identity, combine);
   }
   template <class T, class Element>
   __device__ __forceinline__ T sum(std::int64_t n, Element element) const {
@@ -141,10 +148,54 @@ struct BlockTeam : CudaTeamParts {  // of a block of one dimension, a multiple o
   }
 };
 
+inline constexpr int row_pack =
+    8;  // elements of a row that a thread has in registers: 16 bytes of a narrow type, twice 16 of fp32
+
+struct WholeBlock {
+  template <class T, class Combine>
+  __device__ __forceinline__ T combine(T mine, T identity, Combine with) const {
+    return combine_block(mine, identity, with);
+  }
+};
+struct LanesOfWarp {  // several rows a warp
+  int lanes;
+  template <class T, class Combine>
+  __device__ __forceinline__ T combine(T mine, T /*identity*/, Combine with) const {
+    return combine_lanes(mine, with, lanes);
+  }
+};
+
+// Each member has a pack of the row in registers, or none: a body is given those for its row, and indexes of the pack.
+template <class Members>
+struct PackTeam : CudaTeamParts {
+  bool any;  // whether this member has a pack
+  Members members;
+  __device__ __forceinline__ PackTeam(bool has, Members all) : any(has), members(all) {}
+
+  template <class F>
+  __device__ __forceinline__ void for_each(std::int64_t /*n*/, F f) const {
+    if (!any) return;
+    STEPSCOPE_UNROLL
+    for (int i = 0; i < row_pack; ++i) f(i);
+  }
+  template <class T, class Element, class Combine>
+  __device__ __forceinline__ T reduce(std::int64_t n, T identity, Element element, Combine combine) const {
+    T mine = identity;
+    for_each(n, [&](std::int64_t i) { mine = combine(mine, element(i)); });
+    return members.combine(mine, identity, combine);
+  }
+  template <class T, class Element>
+  __device__ __forceinline__ T sum(std::int64_t n, Element element) const {
+    return reduce(n, T(0), element, [](T a, T b) { return a + b; });
+  }
+};
+
+inline constexpr unsigned most_row_threads = 512;
+
 // Threads of a block that takes on a row: a warp for each 256 elements, from the row's length alone.
 [[nodiscard]] inline unsigned threads_for_row(std::int64_t elements) {
   unsigned threads = warp_lanes;
-  while (threads < 512 && std::int64_t{threads} * 8 < elements) threads *= 2;
+  while (threads < most_row_threads && std::int64_t{threads} * 8 < elements) threads *= 2;
   return threads;
 }
 

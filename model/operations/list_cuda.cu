@@ -30,6 +30,8 @@
 #include "model/operations/loss_scaling/loss_scaling_cuda.cuh"
 #include "model/operations/materialised_attention/materialised_attention.h"
 #include "model/operations/materialised_attention/materialised_attention_cuda.cuh"
+#include "model/operations/qk_norm/qk_norm.h"
+#include "model/operations/qk_norm/qk_norm_cuda.cuh"
 #include "model/operations/rms_norm/rms_norm.h"
 #include "model/operations/rms_norm/rms_norm_cuda.cuh"
 #include "model/operations/rotary/rotary.h"
@@ -69,6 +71,8 @@ std::span<const CudaRow> cuda_operation_list() {
       {&adam_kind, {adam_cuda_workspace, bind_adam_cuda}},
       {&rms_norm_kind, {nullptr, bind_rms_norm_cuda}},
       {&rms_norm_gradient_kind, {rms_norm_gradient_cuda_workspace, bind_rms_norm_gradient_cuda}},
+      {&qk_norm_kind, {nullptr, bind_qk_norm_cuda}},
+      {&qk_norm_gradient_kind, {qk_norm_gradient_cuda_workspace, bind_qk_norm_gradient_cuda}},
       {&swiglu_kind, {nullptr, bind_swiglu_cuda}},
       {&swiglu_gradient_kind, {nullptr, bind_swiglu_gradient_cuda}},
       {&rotary_kind, {rotary_cuda_workspace, bind_rotary_cuda}},

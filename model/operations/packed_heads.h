@@ -26,4 +26,11 @@ struct PackedHeads {
   return {keys_and_values / 2, heads / (keys_and_values / 2), head_dim};
 }
 
+// A head that an operation on queries and keys leaves as it is.
+template <class Team, class T>
+STEPSCOPE_BODY void copy_head(const Team& team, const T* x, T* y, std::int64_t width) {
+  if (x == y) return;
+  team.for_each(width, [=](std::int64_t i) { y[i] = x[i]; });
+}
+
 }  // namespace stepscope

@@ -18,7 +18,8 @@ class Tree:
         for folder, folders, names in os.walk(self.root):
             folders[:] = [f for f in folders if f not in SKIPPED_FOLDERS and not f.startswith("build")]
             for name in names:
-                yield os.path.relpath(os.path.join(folder, name), self.root)
+                if name != ".git":  # a file where the tree is a worktree
+                    yield os.path.relpath(os.path.join(folder, name), self.root)
 
     def exists(self, name):
         return (self.root / name).is_file()

@@ -300,6 +300,8 @@ std::vector<OperationCase> make_cases() {
       embedding_case(2, 1, 1, 1, 1),
       embedding_case(4, 3, 5, 11, 7),  // fewer positions than the longest sequence, repeated and absent tokens
       embedding_case(4, 40, 64, 100, 200),  // several blocks of features, several tasks
+      embedding_case(2, 150, 150, 3, 9),  // each token in several pieces of sorted places
+      embedding_case(2, 64, 64, 1, 8),  // one token, pieces that it fills
       linear_case(2, 1, 1, 1, false),
       linear_case(4, 5, 7, 3, false),
       linear_case(4, 5, 7, 3, true),
@@ -314,18 +316,27 @@ std::vector<OperationCase> make_cases() {
       layer_norm_case(2, 3, 7, false),
       layer_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
       layer_norm_case(2, 130, 96, true),  // several partial sums
+      layer_norm_case(2, 2, 520, true),  // packs of several warps
       linear_without_bias_case(4, 5, 7, 3),
       embedding_alone_case(4, 40, 100, 200),
       rms_norm_case(1, 1, 2, false),
       rms_norm_case(2, 3, 7, false),
       rms_norm_case(4, 3, 37, true),  // more than one round of lanes and a rest
       rms_norm_case(2, 130, 96, true),  // several partial sums
+      rms_norm_case(2, 2, 520, true),  // packs of several warps
+      rms_norm_case(2, 600, 8, false),  // partial sums of more than one a slice
+      rms_norm_case(1, 1, 4104, true),  // a row longer than a block's registers
       qk_norm_case(2, 1, 1, 1, 2),
       qk_norm_case(2, 3, 6, 2, 7),
       qk_norm_case(4, 70, 4, 4, 33),  // several partial sums, a key for each head
+      qk_norm_case(2, 3, 6, 2, 16),  // packs: two lanes a head
+      qk_norm_case(2, 2, 4, 2, 64),  // eight
+      qk_norm_case(2, 1, 2, 1, 256),  // a warp
+      qk_norm_case(2, 2, 2, 1, 24),  // three would be no group of lanes
       rotary_case(2, 1, 1, 1, 2, {.theta = 10000}),
       rotary_case(2, 9, 6, 2, 6, {.theta = 100}),
       rotary_case(4, 150, 4, 2, 34, {.theta = 10000}),  // several tasks
+      rotary_case(2, 3, 2, 1, 64, {.theta = 10000}),  // several packs
       rotary_case(2, 40, 4, 1, 16, {.theta = 500, .factor = 8, .low = 1, .high = 4, .original = 32}),
       swiglu_case(2, 1, 1),
       swiglu_case(2, 3, 7),
@@ -335,8 +346,10 @@ std::vector<OperationCase> make_cases() {
       gelu_case(2, 70, 301),  // several tasks
       dropout_case(2, 1, 1, 0.5),
       dropout_case(4, 3, 37, 0.25),
+      dropout_case(4, 3, 280, 0.25),  // packs
       dropout_case(4, 60, 132, 0.1),  // several packs of random words, several tasks
       dropout_case(2, 3, 7, 0),
+      dropout_case(2, 3, 8, 0),
       add_case(2, 3, 7),
       add_case(2, 70, 301),
       cross_entropy_case(2, 1, 1, 2),
@@ -346,6 +359,9 @@ std::vector<OperationCase> make_cases() {
       update_case("update_without_clipping", {{1}, {3, 7}}, 0),
       update_case("update_with_clipping", {{150, 301}, {37}}, 1.5),
       update_case("update_with_loss_scaling", {{150, 301}, {37}}, 1.5, true),
+      update_case("update_of_many_tensors", std::vector<Shape>(70, {3}),
+                  1.5),  // more than two launches of a card have room for
+      update_case("update_of_many_tensors_with_loss_scaling", std::vector<Shape>(70, {3}), 1.5, true),
   };
   add_attention_cases(cases);
   return cases;

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "model/program/builder.h"
-#include "tests/support/guarded_machine.h"
 
 namespace stepscope::testing {
 
@@ -32,8 +31,8 @@ void write(GuardedMachine& machine, const Operand& operand, const std::vector<do
 
 }  // namespace
 
-Ran run_operation(const OperationKind& kind, const Attributes& attributes, const std::vector<Tensor>& ins,
-                  const std::vector<Written>& writes, const ControlBlock& control) {
+GuardedMachine one_operation(const OperationKind& kind, const Attributes& attributes, const std::vector<Tensor>& ins,
+                             const std::vector<Written>& writes, const ControlBlock& control) {
   Program program = Builder(DType::fp32).finish({}, {});
   Operation op;
   op.kind = &kind;
@@ -51,6 +50,13 @@ Ran run_operation(const OperationKind& kind, const Attributes& attributes, const
   machine.control() = control;
   for (std::size_t i = 0; i < ins.size(); ++i) write(machine, op.ins[i], ins[i].numbers);
   for (std::size_t w = 0; w < writes.size(); ++w) machine.write(op.writes[w].state, writes[w].before.numbers);
+  return machine;
+}
+
+Ran run_operation(const OperationKind& kind, const Attributes& attributes, const std::vector<Tensor>& ins,
+                  const std::vector<Written>& writes, const ControlBlock& control) {
+  GuardedMachine machine = one_operation(kind, attributes, ins, writes, control);
+  const Operation& op = machine.program().operations.back();
   machine.run_checked(Section::micro);
   Ran ran;
   for (const ValueId out : op.outs) ran.outs.push_back(machine.read(out));

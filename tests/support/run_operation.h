@@ -8,6 +8,7 @@
 
 #include "model/program/control_block.h"
 #include "model/program/operation.h"
+#include "tests/support/guarded_machine.h"
 
 namespace stepscope::testing {
 
@@ -31,6 +32,11 @@ struct Ran {
 // Where `results` is written or read, leave it out: it is the control block's.
 [[nodiscard]] Ran run_operation(const OperationKind& kind, const Attributes& attributes, const std::vector<Tensor>& ins,
                                 const std::vector<Written>& writes = {}, const ControlBlock& control = {});
+
+// The same, not run yet: a program of this one operation, its memory filled.
+[[nodiscard]] GuardedMachine one_operation(const OperationKind& kind, const Attributes& attributes,
+                                           const std::vector<Tensor>& ins, const std::vector<Written>& writes = {},
+                                           const ControlBlock& control = {});
 
 // count numbers a, b, a, b, ...
 [[nodiscard]] std::vector<double> alternating(std::int64_t count, double a, double b);

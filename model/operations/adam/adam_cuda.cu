@@ -1,5 +1,6 @@
 #include "model/operations/adam/adam_cuda.cuh"
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/cuda/tensor_groups.cuh"
 #include "model/operations/adam/adam_body.h"
@@ -11,6 +12,7 @@ struct AdamPart {
   float *p, *m, *v;
   std::int64_t n;
   DType dtype;  // of g
+  bool in_packs;  // all four begin at a multiple of 16 bytes
 };
 using AdamGroup = TensorGroup<AdamPart>;
 
@@ -19,15 +21,33 @@ static __global__ void adam_step_kernel(AdamSettings settings, const ControlBloc
   *step = adam_step_of<float>(settings, *control);
 }
 
+constexpr int adam_pack = 4;  // 16 bytes of each state
+
+// Elements first .. first + count - 1 by a block: in packs, then one by one.
+template <class G>
+__device__ __forceinline__ void adam_packs(const AdamStep<float>& step, const AdamPart& part, const G* gradients,
+                                           std::int64_t first, std::int64_t count) {
+  float *const p = part.p + first, *const m = part.m + first, *const v = part.v + first;
+  const std::int64_t packs = part.in_packs ? count / adam_pack : 0, rest = packs * adam_pack;
+  for (std::int64_t i = threadIdx.x; i < packs; i += range_threads) {
+    const Pack<G, adam_pack> g = load_pack<G, adam_pack>(gradients, i);
+    Pack<float> parameter = load_pack(p, i), mean = load_pack(m, i), square = load_pack(v, i);
+    adam_range(ThreadTeam{}, step, g.at, parameter.at, mean.at, square.at, adam_pack);
+    store_pack(p, i, parameter);
+    store_pack(m, i, mean);
+    store_pack(v, i, square);
+  }
+  adam_range(BlockTeam{}, step, gradients + rest, p + rest, m + rest, v + rest, count - rest);
+}
+
 // Moves 28 bytes a parameter with fp32 gradients.
 static __global__ void __launch_bounds__(range_threads)
     adam_kernel(AdamGroup group, const AdamStep<float>* step, const ControlBlock* control, bool skips_overflow) {
   if (skips_overflow && control->found_inf != 0) return;
   const TensorRange range = group.range();
   const AdamPart& part = group.parts[range.tensor];
-  with_elements(part.dtype, part.g, range.first, [&](auto* g) {
-    adam_range(BlockTeam{}, *step, g, part.p + range.first, part.m + range.first, part.v + range.first, range.count);
-  });
+  with_elements(part.dtype, part.g, range.first,
+                [&](auto* g) { adam_packs(*step, part, g, range.first, range.count); });
 }
 
 std::int64_t adam_cuda_workspace(const Program&, const Operation&) { return sizeof(AdamStep<float>); }
@@ -35,10 +55,17 @@ std::int64_t adam_cuda_workspace(const Program&, const Operation&) { return size
 CudaRun bind_adam_cuda(const CudaBinding& binding) {  // ins: control, g1, g2 ..., results; writes: p1, m1, v1, p2 ...
   if (binding.write_type(0).dtype != DType::fp32) throw Unsupported("CUDA: adam's states are fp32");
   std::vector<AdamPart> parts;
-  for (int tensor = 0; tensor < static_cast<int>(binding.writes.size() / 3); ++tensor)
-    parts.push_back({binding.in<std::byte>(tensor + 1), binding.write<float>(3 * tensor),
-                     binding.write<float>(3 * tensor + 1), binding.write<float>(3 * tensor + 2),
-                     binding.in_view(tensor + 1).shape.elements(), binding.in_dtype(tensor + 1)});
+  for (int tensor = 0; tensor < static_cast<int>(binding.writes.size() / 3); ++tensor) {
+    AdamPart part{binding.in<std::byte>(tensor + 1),
+                  binding.write<float>(3 * tensor),
+                  binding.write<float>(3 * tensor + 1),
+                  binding.write<float>(3 * tensor + 2),
+                  binding.in_view(tensor + 1).shape.elements(),
+                  binding.in_dtype(tensor + 1),
+                  false};
+    part.in_packs = are_aligned({part.g, part.p, part.m, part.v});
+    parts.push_back(part);
+  }
   const Attributes& a = binding.operation->attributes;
   const AdamSettings settings{a.beta1, a.beta2, a.epsilon, a.weight_decay};
   auto* step = reinterpret_cast<AdamStep<float>*>(binding.workspace);

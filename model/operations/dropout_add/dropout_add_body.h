@@ -23,10 +23,10 @@ struct DropoutStream {  // which random numbers
   std::uint32_t threshold;  // words below are dropped
 };
 
-// use(i, kept) for every feature i of a token.
+// use(i, kept) for every feature i of a token, or of its part that begins with feature `begin`, a multiple of 4.
 template <class Team, class Use>
 STEPSCOPE_BODY void for_each_kept(const Team& team, const DropoutStream& stream, std::uint32_t token,
-                                  std::int64_t features, Use use) {
+                                  std::int64_t features, std::int64_t begin, Use use) {
   if (stream.threshold == 0) {
     team.for_each(features, [=](std::int64_t i) { use(i, true); });
     return;
@@ -35,8 +35,8 @@ STEPSCOPE_BODY void for_each_kept(const Team& team, const DropoutStream& stream,
   team.template for_each_pack<pack>(features, [=](std::int64_t first, auto count) {
     std::uint32_t words[pack];
     for (int k = 0; k < pack / 4; ++k) {
-      const Words4 four =
-          dropout_bits(stream.seed, stream.site, stream.step, token, static_cast<std::uint32_t>(first / 4 + k));
+      const Words4 four = dropout_bits(stream.seed, stream.site, stream.step, token,
+                                       static_cast<std::uint32_t>((begin + first) / 4 + k));
       for (int j = 0; j < 4; ++j) words[4 * k + j] = four.word[j];
     }
     team.for_each_of_pack(count, [=, &words](int j) { use(first + j, words[j] >= stream.threshold); });
@@ -46,9 +46,9 @@ STEPSCOPE_BODY void for_each_kept(const Team& team, const DropoutStream& stream,
 template <class Team, class T, class R>
 STEPSCOPE_BODY void dropout_add_row(const Team& team, const DropoutStream& stream, std::uint32_t token,
                                     Accumulator<T> kept_scale, const T* branch, const R* residual, R* y,
-                                    std::int64_t features) {
+                                    std::int64_t features, std::int64_t begin = 0) {
   using A = Accumulator<T>;
-  for_each_kept(team, stream, token, features, [=](std::int64_t i, bool kept) {
+  for_each_kept(team, stream, token, features, begin, [=](std::int64_t i, bool kept) {
     const A scaled = load(branch[i]) * kept_scale;
     y[i] = store<R>(load(residual[i]) + (kept ? scaled : A(0)));
   });
@@ -56,9 +56,10 @@ STEPSCOPE_BODY void dropout_add_row(const Team& team, const DropoutStream& strea
 
 template <class Team, class R, class T>
 STEPSCOPE_BODY void dropout_gradient_row(const Team& team, const DropoutStream& stream, std::uint32_t token,
-                                         Accumulator<T> kept_scale, const R* dy, T* dbranch, std::int64_t features) {
+                                         Accumulator<T> kept_scale, const R* dy, T* dbranch, std::int64_t features,
+                                         std::int64_t begin = 0) {
   using A = Accumulator<T>;
-  for_each_kept(team, stream, token, features, [=](std::int64_t i, bool kept) {
+  for_each_kept(team, stream, token, features, begin, [=](std::int64_t i, bool kept) {
     const A scaled = load(dy[i]) * kept_scale;
     dbranch[i] = store<T>(kept ? scaled : A(0));
   });

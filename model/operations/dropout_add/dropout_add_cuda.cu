@@ -1,5 +1,6 @@
 #include "model/operations/dropout_add/dropout_add_cuda.cuh"
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/operations/dropout_add/dropout_add_body.h"
 
@@ -27,6 +28,21 @@ __global__ void dropout_add_kernel(DropoutSettings settings, const ControlBlock*
                   branch + at, residual + at, y + at, settings.features);
 }
 
+template <class T, class R>
+__global__ void dropout_add_packs_kernel(DropoutSettings settings, const ControlBlock* control, const T* branch,
+                                         const R* residual, R* y) {
+  const std::int64_t at = blockIdx.x * settings.features;
+  const DropoutStream stream = dropout_stream(settings, *control);
+  const std::uint32_t token = token_of_step(settings, *control);
+  for (std::int64_t pack = threadIdx.x; pack * row_pack < settings.features; pack += blockDim.x) {
+    const RowPack<T> in = load_row_pack(branch + at, pack);
+    const RowPack<R> held = load_row_pack(residual + at, pack);
+    RowPack<R> out;
+    dropout_add_row(ThreadTeam{}, stream, token, settings.scale, in.at, held.at, out.at, row_pack, pack * row_pack);
+    store_pack(y + at, pack, out);
+  }
+}
+
 // Moves 2 elements a feature.
 template <class R, class T>
 __global__ void dropout_gradient_kernel(DropoutSettings settings, const ControlBlock* control, const R* dy,
@@ -34,6 +50,20 @@ __global__ void dropout_gradient_kernel(DropoutSettings settings, const ControlB
   const std::int64_t at = blockIdx.x * settings.features;
   dropout_gradient_row(BlockTeam{}, dropout_stream(settings, *control), token_of_step(settings, *control),
                        settings.scale, dy + at, dbranch + at, settings.features);
+}
+
+template <class R, class T>
+__global__ void dropout_gradient_packs_kernel(DropoutSettings settings, const ControlBlock* control, const R* dy,
+                                              T* dbranch) {
+  const std::int64_t at = blockIdx.x * settings.features;
+  const DropoutStream stream = dropout_stream(settings, *control);
+  const std::uint32_t token = token_of_step(settings, *control);
+  for (std::int64_t pack = threadIdx.x; pack * row_pack < settings.features; pack += blockDim.x) {
+    const RowPack<R> outer = load_row_pack(dy + at, pack);
+    RowPack<T> out;
+    dropout_gradient_row(ThreadTeam{}, stream, token, settings.scale, outer.at, out.at, row_pack, pack * row_pack);
+    store_pack(dbranch + at, pack, out);
+  }
 }
 
 static DropoutSettings dropout_settings(const CudaBinding& binding) {
@@ -48,9 +78,12 @@ CudaRun bind_dropout_add_cuda(const CudaBinding& binding) {
     const T* branch = binding.in<const T>(0);
     const R* residual = binding.in<const R>(1);
     R* y = binding.out<R>(0);
-    return [=, settings = dropout_settings(binding), control = binding.control](const CudaIssue& issue) {
-      launch(dropout_add_kernel<T, R>, static_cast<unsigned>(settings.rows), threads_for_row(settings.features), 0,
-             issue.stream, settings, control, branch, residual, y);
+    const DropoutSettings settings = dropout_settings(binding);
+    const auto kernel = rows_in_packs(settings.features, {branch, residual, y}) ? dropout_add_packs_kernel<T, R>
+                                                                                : dropout_add_kernel<T, R>;
+    return [=, control = binding.control](const CudaIssue& issue) {
+      launch(kernel, static_cast<unsigned>(settings.rows), threads_for_row(settings.features), 0, issue.stream,
+             settings, control, branch, residual, y);
     };
   });
 }
@@ -59,9 +92,12 @@ CudaRun bind_dropout_gradient_cuda(const CudaBinding& binding) {
   return dispatch_cuda_residual(binding.in_dtype(0), binding.out_type(0).dtype, [&]<class R, class T>() -> CudaRun {
     const R* dy = binding.in<const R>(0);
     T* dbranch = binding.out<T>(0);
-    return [=, settings = dropout_settings(binding), control = binding.control](const CudaIssue& issue) {
-      launch(dropout_gradient_kernel<R, T>, static_cast<unsigned>(settings.rows), threads_for_row(settings.features), 0,
-             issue.stream, settings, control, dy, dbranch);
+    const DropoutSettings settings = dropout_settings(binding);
+    const auto kernel = rows_in_packs(settings.features, {dy, dbranch}) ? dropout_gradient_packs_kernel<R, T>
+                                                                        : dropout_gradient_kernel<R, T>;
+    return [=, control = binding.control](const CudaIssue& issue) {
+      launch(kernel, static_cast<unsigned>(settings.rows), threads_for_row(settings.features), 0, issue.stream,
+             settings, control, dy, dbranch);
     };
   });
 }

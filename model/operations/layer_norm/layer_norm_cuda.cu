@@ -1,5 +1,6 @@
 #include "model/operations/layer_norm/layer_norm_cuda.cuh"
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/operations/column_sums.cuh"
 #include "model/operations/layer_norm/layer_norm_body.h"
@@ -15,6 +16,28 @@ __global__ void layer_norm_kernel(const T* x, const float* scale, const float* b
   layer_norm_row(BlockTeam{}, x + row * features, scale, bias, y + row * features, &row_mean, &row_rstd, features,
                  epsilon);
   if (threadIdx.x != 0) return;
+  mean[row] = row_mean;
+  rstd[row] = row_rstd;
+}
+
+// The same with the row in registers, read once.
+template <class T, class Y>
+__global__ void layer_norm_packs_kernel(const T* x, const float* scale, const float* bias, Y* y, float* mean,
+                                        float* rstd, std::int64_t features, float epsilon) {
+  const std::int64_t row = blockIdx.x, pack = threadIdx.x;
+  const PackTeam<WholeBlock> team(pack * row_pack < features, {});
+  RowPack<T> in{};
+  RowPack<float> factor{}, shift{};
+  RowPack<Y> out{};
+  float row_mean = 0, row_rstd = 0;
+  if (team.any) {
+    in = load_row_pack(x + row * features, pack);
+    factor = load_row_pack(scale, pack);
+    shift = load_row_pack(bias, pack);
+  }
+  layer_norm_row(team, in.at, factor.at, shift.at, out.at, &row_mean, &row_rstd, features, epsilon);
+  if (team.any) store_pack(y + row * features, pack, out);
+  if (pack != 0) return;
   mean[row] = row_mean;
   rstd[row] = row_rstd;
 }
@@ -47,6 +70,29 @@ __global__ void layer_norm_gradient_kernel(const Y* dy, const T* x, const float*
                           so_far == nullptr ? nullptr : so_far + at, dx + at, features);
 }
 
+template <class T, class Y>
+__global__ void layer_norm_gradient_packs_kernel(const Y* dy, const T* x, const float* mean, const float* rstd,
+                                                 const float* scale, const T* so_far, T* dx, std::int64_t features) {
+  const std::int64_t row = blockIdx.x, at = row * features, pack = threadIdx.x;
+  const PackTeam<WholeBlock> team(pack * row_pack < features, {});
+  RowPack<Y> outer{};
+  RowPack<T> in{}, held{}, out{};
+  RowPack<float> factor{};
+  if (team.any) {
+    outer = load_row_pack(dy + at, pack);
+    in = load_row_pack(x + at, pack);
+    factor = load_row_pack(scale, pack);
+  }
+  if (so_far == nullptr) {
+    layer_norm_gradient_row(team, outer.at, in.at, mean[row], rstd[row], factor.at, static_cast<const T*>(nullptr),
+                            out.at, features);
+  } else {
+    if (team.any) held = load_row_pack(so_far + at, pack);
+    layer_norm_gradient_row(team, outer.at, in.at, mean[row], rstd[row], factor.at, held.at, out.at, features);
+  }
+  if (team.any) store_pack(dx + at, pack, out);
+}
+
 CudaRun bind_layer_norm_cuda(const CudaBinding& binding) {
   return dispatch_cuda_residual(binding.in_dtype(0), binding.out_type(0).dtype, [&]<class T, class Y>() -> CudaRun {
     const T* x = binding.in<const T>(0);
@@ -56,9 +102,11 @@ CudaRun bind_layer_norm_cuda(const CudaBinding& binding) {
     const std::int64_t features = binding.in_view(0).shape.last();
     const auto rows = static_cast<unsigned>(binding.in_view(0).shape.rows());
     const auto epsilon = static_cast<float>(binding.operation->attributes.epsilon);
+    const auto kernel =
+        row_in_registers(features, {x, scale, bias, y}) ? layer_norm_packs_kernel<T, Y> : layer_norm_kernel<T, Y>;
     return [=](const CudaIssue& issue) {
-      launch(layer_norm_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, x, scale, bias, y, mean, rstd,
-             features, epsilon);
+      launch(kernel, rows, threads_for_row(features), 0, issue.stream, x, scale, bias, y, mean, rstd, features,
+             epsilon);
     };
   });
 }
@@ -83,18 +131,20 @@ static CudaRun bind_layer_norm_gradient(const CudaBinding& binding) {
   auto* scale_partials = reinterpret_cast<float*>(binding.workspace);
   float* bias_partials = scale_partials + chunks.count() * features;
   float *dscale = binding.write<float>(0), *dbias = binding.write<float>(1);
+  const auto kernel = row_in_registers(features, {dy, x, scale, so_far, dx}) ? layer_norm_gradient_packs_kernel<T, Y>
+                                                                             : layer_norm_gradient_kernel<T, Y>;
   const Accumulate scale_mode = binding.operation->writes[0].accumulate,
                    bias_mode = binding.operation->writes[1].accumulate;
   return [=](const CudaIssue& issue) {
     const dim3 sums_grid(column_blocks(features), static_cast<unsigned>(chunks.count()));
     launch(layer_norm_sums_kernel<T, Y>, sums_grid, columns_a_block, 0, issue.stream, dy, x, mean, rstd, scale_partials,
            bias_partials, chunks, features);
-    launch(layer_norm_gradient_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, dy, x, mean, rstd, scale,
-           so_far, dx, features);  // after the sums: dx may lie over dy
-    launch(add_partials_kernel, sums_grid.x, columns_a_block, 0, issue.stream, scale_partials, chunks.count(), features,
-           adds(scale_mode, issue.first_micro_step), dscale);
-    launch(add_partials_kernel, sums_grid.x, columns_a_block, 0, issue.stream, bias_partials, chunks.count(), features,
-           adds(bias_mode, issue.first_micro_step), dbias);
+    launch(kernel, rows, threads_for_row(features), 0, issue.stream, dy, x, mean, rstd, scale, so_far, dx,
+           features);  // after the sums: dx may lie over dy
+    issue_add_partials(issue.stream, scale_partials, chunks.count(), features, adds(scale_mode, issue.first_micro_step),
+                       dscale);
+    issue_add_partials(issue.stream, bias_partials, chunks.count(), features, adds(bias_mode, issue.first_micro_step),
+                       dbias);
   };
 }
 

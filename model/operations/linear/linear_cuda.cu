@@ -76,8 +76,8 @@ CudaRun bind_bias_gradient(const CudaBinding& binding) {
       const dim3 grid(column_blocks(dy.columns), static_cast<unsigned>(chunks.count()));
       launch(bias_sums_kernel<T>, grid, columns_a_block, 0, issue.stream, elements, dy.stride, dy.columns, chunks,
              partials);
-      launch(add_partials_kernel, grid.x, columns_a_block, 0, issue.stream, partials, chunks.count(), dy.columns,
-             adds(mode, issue.first_micro_step), gradient);
+      issue_add_partials(issue.stream, partials, chunks.count(), dy.columns, adds(mode, issue.first_micro_step),
+                         gradient);
     };
   });
 }

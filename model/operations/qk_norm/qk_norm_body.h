@@ -23,7 +23,7 @@ STEPSCOPE_BODY void qk_norm_row(const Team& team, const PackedHeads& heads, cons
                    rstd + group * (heads.queries + 1) + head, width, epsilon);
     }
     const std::int64_t value = heads.group_at(group) + (heads.queries + 1) * width;
-    if (x != y) team.for_each(width, [=](std::int64_t i) { y[value + i] = x[value + i]; });
+    copy_head(team, x + value, y + value, width);
   }
 }
 
@@ -43,7 +43,7 @@ STEPSCOPE_BODY void qk_norm_gradient_row(const Team& team, const Tile& tile, con
                             dx + at, width);
     }
     const std::int64_t value = heads.group_at(group) + (heads.queries + 1) * width;
-    if (dy != dx) team.for_each(width, [=](std::int64_t i) { dx[value + i] = dy[value + i]; });
+    copy_head(team, dy + value, dx + value, width);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "model/operations/rms_norm/rms_norm_cuda.cuh"
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/operations/column_sums.cuh"
 #include "model/operations/rms_norm/rms_norm_body.h"
@@ -14,6 +15,25 @@ __global__ void rms_norm_kernel(const T* x, const float* scale, Y* y, float* rst
   float row_rstd = 0;
   rms_norm_row(BlockTeam{}, x + row * features, scale, y + row * features, &row_rstd, features, epsilon);
   if (threadIdx.x == 0) rstd[row] = row_rstd;
+}
+
+// The same with the row in registers, read once.
+template <class T, class Y>
+__global__ void rms_norm_packs_kernel(const T* x, const float* scale, Y* y, float* rstd, std::int64_t features,
+                                      float epsilon) {
+  const std::int64_t row = blockIdx.x, pack = threadIdx.x;
+  const PackTeam<WholeBlock> team(pack * row_pack < features, {});
+  RowPack<T> in{};
+  RowPack<float> factor{};
+  RowPack<Y> out{};
+  float row_rstd = 0;
+  if (team.any) {
+    in = load_row_pack(x + row * features, pack);
+    factor = load_row_pack(scale, pack);
+  }
+  rms_norm_row(team, in.at, factor.at, out.at, &row_rstd, features, epsilon);
+  if (team.any) store_pack(y + row * features, pack, out);
+  if (pack == 0) rstd[row] = row_rstd;
 }
 
 // Block (x, y): 128 columns of the y-th 64 rows. Moves 2 H elements a row.
@@ -38,6 +58,29 @@ __global__ void rms_norm_gradient_kernel(const Y* dy, const T* x, const float* r
                         dx + at, features);
 }
 
+template <class T, class Y>
+__global__ void rms_norm_gradient_packs_kernel(const Y* dy, const T* x, const float* rstd, const float* scale,
+                                               const T* so_far, T* dx, std::int64_t features) {
+  const std::int64_t row = blockIdx.x, at = row * features, pack = threadIdx.x;
+  const PackTeam<WholeBlock> team(pack * row_pack < features, {});
+  RowPack<Y> outer{};
+  RowPack<T> in{}, held{}, out{};
+  RowPack<float> factor{};
+  if (team.any) {
+    outer = load_row_pack(dy + at, pack);
+    in = load_row_pack(x + at, pack);
+    factor = load_row_pack(scale, pack);
+  }
+  if (so_far == nullptr) {
+    rms_norm_gradient_row(team, outer.at, in.at, rstd[row], factor.at, static_cast<const T*>(nullptr), out.at,
+                          features);
+  } else {
+    if (team.any) held = load_row_pack(so_far + at, pack);
+    rms_norm_gradient_row(team, outer.at, in.at, rstd[row], factor.at, held.at, out.at, features);
+  }
+  if (team.any) store_pack(dx + at, pack, out);
+}
+
 CudaRun bind_rms_norm_cuda(const CudaBinding& binding) {
   return dispatch_cuda_residual(binding.in_dtype(0), binding.out_type(0).dtype, [&]<class T, class Y>() -> CudaRun {
     const T* x = binding.in<const T>(0);
@@ -47,9 +90,9 @@ CudaRun bind_rms_norm_cuda(const CudaBinding& binding) {
     const std::int64_t features = binding.in_view(0).shape.last();
     const auto rows = static_cast<unsigned>(binding.in_view(0).shape.rows());
     const auto epsilon = static_cast<float>(binding.operation->attributes.epsilon);
+    const auto kernel = row_in_registers(features, {x, scale, y}) ? rms_norm_packs_kernel<T, Y> : rms_norm_kernel<T, Y>;
     return [=](const CudaIssue& issue) {
-      launch(rms_norm_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, x, scale, y, rstd, features,
-             epsilon);
+      launch(kernel, rows, threads_for_row(features), 0, issue.stream, x, scale, y, rstd, features, epsilon);
     };
   });
 }
@@ -72,14 +115,15 @@ static CudaRun bind_rms_norm_gradient(const CudaBinding& binding) {
   const Chunks chunks = partial_chunks(rows);
   auto* partials = reinterpret_cast<float*>(binding.workspace);
   float* dscale = binding.write<float>(0);
+  const auto kernel = row_in_registers(features, {dy, x, scale, so_far, dx}) ? rms_norm_gradient_packs_kernel<T, Y>
+                                                                             : rms_norm_gradient_kernel<T, Y>;
   return [=, mode = binding.operation->writes[0].accumulate](const CudaIssue& issue) {
     const dim3 sums_grid(column_blocks(features), static_cast<unsigned>(chunks.count()));
     launch(rms_norm_sums_kernel<T, Y>, sums_grid, columns_a_block, 0, issue.stream, dy, x, rstd, partials, chunks,
            features);
-    launch(rms_norm_gradient_kernel<T, Y>, rows, threads_for_row(features), 0, issue.stream, dy, x, rstd, scale, so_far,
-           dx, features);  // after the sums: dx may lie over dy
-    launch(add_partials_kernel, sums_grid.x, columns_a_block, 0, issue.stream, partials, chunks.count(), features,
-           adds(mode, issue.first_micro_step), dscale);
+    launch(kernel, rows, threads_for_row(features), 0, issue.stream, dy, x, rstd, scale, so_far, dx,
+           features);  // after the sums: dx may lie over dy
+    issue_add_partials(issue.stream, partials, chunks.count(), features, adds(mode, issue.first_micro_step), dscale);
   };
 }
 

@@ -49,11 +49,4 @@ STEPSCOPE_BODY void rotary_head(const Team& team, const T* x, T* y, const Accumu
   });
 }
 
-// What is not turned.
-template <class Team, class T>
-STEPSCOPE_BODY void copy_head(const Team& team, const T* x, T* y, std::int64_t width) {
-  if (x == y) return;
-  team.for_each(width, [=](std::int64_t i) { y[i] = x[i]; });
-}
-
 }  // namespace stepscope

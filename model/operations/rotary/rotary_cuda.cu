@@ -1,5 +1,6 @@
 #include "model/operations/rotary/rotary_cuda.cuh"
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/operations/packed_heads.h"
 #include "model/operations/rotary/rotary_body.h"
@@ -38,6 +39,31 @@ __global__ void __launch_bounds__(rotary_threads)
   }
 }
 
+// A thread a pack of pairs: the first halves of a head's pairs lie together, and the second.
+template <class T>
+__global__ void __launch_bounds__(rotary_threads)
+    rotary_packs_kernel(PackedHeads heads, const T* x, T* y, const float* cosines, const float* sines, float direction,
+                        std::int64_t sequence) {
+  const std::int64_t pairs = heads.head_dim / 2, packs = pairs / row_pack, of_group = heads.queries + 2,
+                     all = heads.kv_heads * of_group, row = blockIdx.x, angles = row % sequence * packs;
+  for (std::int64_t i = threadIdx.x; i < all * packs; i += rotary_threads) {
+    const std::int64_t head = i / packs, first = (row * all + head) * 2 * packs + i % packs, second = first + packs;
+    RowPack<T> one = load_row_pack(x, first), other = load_row_pack(x, second);
+    if (head % of_group <= heads.queries) {
+      const RowPack<float> cosine = load_row_pack(cosines, angles + i % packs),
+                           sine = load_row_pack(sines, angles + i % packs);
+      STEPSCOPE_UNROLL
+      for (int j = 0; j < row_pack; ++j) {
+        T pair[2] = {one.at[j], other.at[j]};
+        rotary_head(ThreadTeam{}, pair, pair, cosine.at + j, sine.at + j, direction, 1);
+        one.at[j] = pair[0], other.at[j] = pair[1];
+      }
+    }
+    store_pack(y, first, one);
+    store_pack(y, second, other);
+  }
+}
+
 // Cosines [S][D / 2], then sines.
 std::int64_t rotary_cuda_workspace(const Program&, const Operation& operation) {
   const std::int64_t sequence = operation.ins[0].view.shape[1];
@@ -52,11 +78,13 @@ static CudaRun bind_turning(const CudaBinding& binding, float direction) {
     const std::int64_t sequence = shape[1], pairs = a.head_dim / 2;
     auto* cosines = reinterpret_cast<float*>(binding.workspace);
     float* sines = cosines + sequence * pairs;
-    return [=, x = binding.in<const T>(0), y = binding.out<T>(0), scale = a.rotary,
-            rows = static_cast<unsigned>(shape.rows())](const CudaIssue& issue) {
+    const T* x = binding.in<const T>(0);
+    T* y = binding.out<T>(0);
+    const auto kernel = rows_in_packs(pairs, {x, y, binding.workspace}) ? rotary_packs_kernel<T> : rotary_kernel<T>;
+    return [=, scale = a.rotary, rows = static_cast<unsigned>(shape.rows())](const CudaIssue& issue) {
       launch(rotary_angles_kernel, static_cast<unsigned>(sequence), angle_threads, 0, issue.stream, scale, pairs,
              cosines, sines);
-      launch(rotary_kernel<T>, rows, rotary_threads, 0, issue.stream, heads, x, y, cosines, sines, direction, sequence);
+      launch(kernel, rows, rotary_threads, 0, issue.stream, heads, x, y, cosines, sines, direction, sequence);
     };
   });
 }

@@ -1,6 +1,10 @@
 // cublasLtMatmul by plain loops, linked before the real library. Descriptors, layouts and preferences stay the real library's, which makes
-// them without a GPU, so that NVIDIA's own code checks names, sizes and values of attributes. Only what needs a card is replaced.
-// Refused: other epilogues than those of `epilogue_of`, scalars on the device, row order, sums in other types than fp32.
+// them without a GPU: its setters know the attributes and their sizes, but take any value (an epilogue of 99999, a leading dimension below
+// the rows). Values, shapes and types are therefore checked here, already when an algorithm is asked for; the real heuristic answers
+// nothing without a card. Only what needs one is replaced.
+// Refused: other epilogues than those of `epilogue_of`, scalars on the device, row order, sums in other types than fp32, types that
+// cuBLAS's table of CUBLAS_COMPUTE_32F does not have.
+// A bias gradient overwrites, also where beta is 1: the documents do not say that it adds.
 // What it cannot tell: which configurations the real library would refuse for want of a kernel.
 #include <cublasLt.h>
 
@@ -83,9 +87,8 @@ struct Matrix {  // columns of `rows` elements, `stride` apart
   [[nodiscard]] std::int64_t bytes() const { return (at(batch - 1, rows - 1, columns - 1) + 1) * size_bytes(dtype); }
 };
 
-Matrix matrix_of_layout(const void* first, cublasLtMatrixLayout_t layout, const char* name) {
+Matrix matrix_of_layout(cublasLtMatrixLayout_t layout, const char* name) {
   Matrix m{
-      .first = const_cast<void*>(first),
       .dtype = dtype_of_cuda(static_cast<cudaDataType>(attribute<std::uint32_t>(layout, CUBLASLT_MATRIX_LAYOUT_TYPE))),
       .rows = static_cast<std::int64_t>(attribute<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_ROWS)),
       .columns = static_cast<std::int64_t>(attribute<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_COLS)),
@@ -94,15 +97,22 @@ Matrix matrix_of_layout(const void* first, cublasLtMatrixLayout_t layout, const 
       .batch = attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT)};
   require_lt(attribute<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_ORDER) == CUBLASLT_ORDER_COL, "only column order");
   require_lt(m.stride >= m.rows, std::string(name) + ": a leading dimension below its rows");
+  return m;
+}
+
+void place(Matrix& m, const void* first, const char* name) {
+  m.first = const_cast<void*>(first);
   require_lt(reinterpret_cast<std::uintptr_t>(first) % static_cast<unsigned>(size_bytes(m.dtype)) == 0,
              std::string(name) + " is not aligned to its elements");
   require_lt(in_device_memory(first, static_cast<std::size_t>(m.bytes())),
              std::string(name) + " is not inside one allocation of the device");
-  return m;
 }
 
 struct Epilogue {
-  bool bias = false, gelu = false, writes_aux = false, gelu_slope = false, sums_a = false, sums_b = false;
+  bool bias = false, gelu = false, writes_aux = false, gelu_slope = false;
+  bool sums_a = false, sums_b = false, sums_d = false;  // into the bias
+  [[nodiscard]] bool has_bias() const { return bias || sums_a || sums_b || sums_d; }
+  [[nodiscard]] bool has_aux() const { return writes_aux || gelu_slope; }
 };
 Epilogue epilogue_of(std::uint32_t which) {
   switch (which) {
@@ -110,6 +120,7 @@ Epilogue epilogue_of(std::uint32_t which) {
     case CUBLASLT_EPILOGUE_BIAS: return {.bias = true};
     case CUBLASLT_EPILOGUE_GELU_AUX_BIAS: return {.bias = true, .gelu = true, .writes_aux = true};
     case CUBLASLT_EPILOGUE_DGELU: return {.gelu_slope = true};
+    case CUBLASLT_EPILOGUE_DGELU_BGRAD: return {.gelu_slope = true, .sums_d = true};
     case CUBLASLT_EPILOGUE_BGRADA: return {.sums_a = true};
     case CUBLASLT_EPILOGUE_BGRADB: return {.sums_b = true};
     default: throw std::runtime_error("cublasLtMatmul: epilogue " + std::to_string(which) + " is not emulated");
@@ -162,7 +173,8 @@ std::vector<float> panel(const Call& call, const Matrix& m, int batch, bool dept
   return numbers;
 }
 
-void finish_element(const Call& call, int batch, std::int64_t i, std::int64_t j, float sum) {
+// Returns the element before it is rounded to its type.
+float finish_element(const Call& call, int batch, std::int64_t i, std::int64_t j, float sum) {
   float value = call.alpha * sum;
   if (call.beta != 0) value += call.beta * call.c.load(batch, i, j);
   if (call.epilogue.bias) value += load_as(call.bias_dtype, call.bias, i);
@@ -171,6 +183,7 @@ void finish_element(const Call& call, int batch, std::int64_t i, std::int64_t j,
   if (call.epilogue.writes_aux) store_as(call.d.dtype, call.aux, aux_at, value);
   if (call.epilogue.gelu) value = static_cast<float>(gelu(value));
   call.d.store(batch, i, j, value);
+  return value;
 }
 
 void sum_lines(const Call& call, const std::vector<float>& lines) {
@@ -184,6 +197,7 @@ void sum_lines(const Call& call, const std::vector<float>& lines) {
 
 void multiply(const Call& call) {
   const std::int64_t m = call.d.rows, n = call.d.columns, depth = call.depth();
+  std::vector<float> row_sums(static_cast<std::size_t>(m));
   for (int batch = 0; batch < call.d.batch; ++batch) {
     const std::vector<float> a = panel(call, call.a, batch, call.transpose_a, m),
                              b = panel(call, call.b, batch, !call.transpose_b, n);
@@ -192,33 +206,54 @@ void multiply(const Call& call) {
         float sum = 0;
         for (std::int64_t k = 0; k < depth; ++k)
           sum += a[static_cast<std::size_t>(i * depth + k)] * b[static_cast<std::size_t>(j * depth + k)];
-        finish_element(call, batch, i, j, sum);
+        row_sums[static_cast<std::size_t>(i)] += finish_element(call, batch, i, j, sum);
       }
     if (call.epilogue.sums_a) sum_lines(call, a);
     if (call.epilogue.sums_b) sum_lines(call, b);
   }
+  if (call.epilogue.sums_d)
+    for (std::int64_t i = 0; i < m; ++i) store_as(call.bias_dtype, call.bias, i, row_sums[static_cast<std::size_t>(i)]);
 }
 
 void read_epilogue(Call& call, cublasLtMatmulDesc_t desc) {
   const Epilogue e = call.epilogue = epilogue_of(attribute<std::uint32_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE));
-  if (e.bias || e.sums_a || e.sums_b) {
-    require_lt(call.d.batch == 1, "a bias of a batch is not emulated");
+  require_lt(call.d.batch == 1 || (!e.has_bias() && !e.has_aux()), "a bias or aux matrix of a batch is not emulated");
+  const auto of_type = [&](cublasLtMatmulDescAttributes_t which) {
+    const auto type = attribute<std::int32_t>(desc, which);
+    return type < 0 ? call.d.dtype : dtype_of_cuda(static_cast<cudaDataType>(type));
+  };
+  if (e.has_bias()) {
     call.bias = attribute<void*>(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER);
-    const auto type = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE);
-    call.bias_dtype = type < 0 ? call.d.dtype : dtype_of_cuda(static_cast<cudaDataType>(type));
+    call.bias_dtype = of_type(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE);
     require_lt(call.bias_dtype == call.d.dtype, "a bias of another type than the result");
-    const std::int64_t count = e.sums_b ? call.d.columns : call.d.rows;
-    require_lt(in_device_memory(call.bias, static_cast<std::size_t>(count * size_bytes(call.bias_dtype))),
-               "the bias is not inside one allocation of the device");
   }
-  if (e.writes_aux || e.gelu_slope) {
+  if (e.has_aux()) {
     call.aux = attribute<void*>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER);
     call.aux_stride = attribute<std::int64_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD);
+    require_lt(of_type(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE) == call.d.dtype,
+               "an aux matrix of another type than the result");
     require_lt(call.aux_stride >= call.d.rows && call.aux_stride % 8 == 0, "the aux matrix's leading dimension");
-    const std::int64_t count = (call.d.columns - 1) * call.aux_stride + call.d.rows;
-    require_lt(in_device_memory(call.aux, static_cast<std::size_t>(count * size_bytes(call.d.dtype))),
-               "the aux matrix is not inside one allocation of the device");
   }
+}
+
+void place_epilogue(const Call& call) {
+  const auto require_there = [&](const void* at, std::int64_t count, const std::string& what) {
+    require_lt(in_device_memory(at, static_cast<std::size_t>(count * size_bytes(call.d.dtype))),
+               what + " is not inside one allocation of the device");
+  };
+  if (call.epilogue.has_bias())
+    require_there(call.bias, call.epilogue.sums_b ? call.d.columns : call.d.rows, "the bias");
+  if (call.epilogue.has_aux())
+    require_there(call.aux, (call.d.columns - 1) * call.aux_stride + call.d.rows, "the aux matrix");
+}
+
+// What cuBLAS's table of types for CUBLAS_COMPUTE_32F has of those that are emulated.
+void check_types(const Call& call) {
+  const DType in = call.a.dtype, out = call.d.dtype;
+  require_lt(call.b.dtype == in, "operands of two types");
+  require_lt(out == in || out == DType::fp32, "a result of another type than the operands or fp32");
+  require_lt(call.c.dtype == out, "C and D of two types");
+  require_lt(!call.tf32 || in == DType::fp32, "tf32 of narrow operands");
 }
 
 void check_shapes(const Call& call) {
@@ -231,11 +266,46 @@ void check_shapes(const Call& call) {
              "shapes do not fit");
   require_lt(call.a.batch == call.d.batch && call.b.batch == call.d.batch && call.c.batch == call.d.batch,
              "batches of different lengths");
-  const auto apart = [&](const Matrix& m) {
-    const auto *begin = static_cast<const char*>(m.first), *d = static_cast<const char*>(call.d.first);
-    return begin + m.bytes() <= d || d + call.d.bytes() <= begin;
+}
+
+void check_apart(const Call& call, const void* workspace, std::size_t workspace_bytes) {
+  const auto apart = [](const Matrix& m, const void* at, std::int64_t bytes) {
+    const auto *begin = static_cast<const char*>(m.first), *other = static_cast<const char*>(at);
+    return begin + m.bytes() <= other || other + bytes <= begin;
   };
-  require_lt(apart(call.a) && apart(call.b), "the result lies over an operand");
+  const auto from_result = [&](const Matrix& m) { return apart(m, call.d.first, call.d.bytes()); };
+  require_lt(from_result(call.a) && from_result(call.b), "the result lies over an operand");
+  for (const Matrix* m : {&call.a, &call.b, &call.c, &call.d})
+    require_lt(apart(*m, workspace, static_cast<std::int64_t>(workspace_bytes)), "the workspace lies over a matrix");
+}
+
+struct Layouts {
+  cublasLtMatrixLayout_t a, b, c, d;
+};
+
+// All that is known without addresses.
+Call describe(cublasLtMatmulDesc_t desc, const Layouts& layouts) {
+  require_lt(attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_POINTER_MODE) == CUBLASLT_POINTER_MODE_HOST &&
+                 attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_SCALE_TYPE) == CUDA_R_32F,
+             "scalars are fp32 on the host");
+  const auto compute = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
+  require_lt(compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32, "sums are fp32");
+  const auto transposed = [&](cublasLtMatmulDescAttributes_t which) {
+    const auto operation = attribute<std::int32_t>(desc, which);
+    require_lt(operation == CUBLAS_OP_N || operation == CUBLAS_OP_T, "an operation that is not emulated");
+    return operation == CUBLAS_OP_T;
+  };
+  Call call{.a = matrix_of_layout(layouts.a, "A"),
+            .b = matrix_of_layout(layouts.b, "B"),
+            .c = matrix_of_layout(layouts.c, "C"),
+            .d = matrix_of_layout(layouts.d, "D"),
+            .transpose_a = transposed(CUBLASLT_MATMUL_DESC_TRANSA),
+            .transpose_b = transposed(CUBLASLT_MATMUL_DESC_TRANSB),
+            .tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32};
+  check_types(call);
+  check_shapes(call);
+  read_epilogue(call, desc);
+  return call;
 }
 
 // This project promises the same bits in every run.
@@ -267,11 +337,12 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 }
 
 // Three answers, the first of which cannot be used: who asks must look at their states.
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t preference, int most,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int most,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   require_no_atomics(preference);
+  (void)describe(desc, {a, b, c, d});
   *count = std::min(most, 3);
   for (int i = 0; i < *count; ++i) {
     results[i] = {};
@@ -292,27 +363,19 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   require_lt(workspace_bytes >= 256 && in_device_memory(workspace, workspace_bytes) &&
                  reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0,
              "a workspace smaller than the algorithm's, not aligned, or not of the device");
-  require_lt(attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_POINTER_MODE) == CUBLASLT_POINTER_MODE_HOST &&
-                 attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_SCALE_TYPE) == CUDA_R_32F,
-             "scalars are fp32 on the host");
-  const auto compute = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
-  require_lt(compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32, "sums are fp32");
-  const auto transposed = [&](cublasLtMatmulDescAttributes_t which) {
-    return attribute<std::int32_t>(desc, which) != CUBLAS_OP_N;
+  Call call = describe(desc, {a_layout, b_layout, c_layout, d_layout});
+  call.alpha = *static_cast<const float*>(alpha);
+  call.beta = *static_cast<const float*>(beta);
+  place(call.a, a, "A");
+  place(call.b, b, "B");
+  place(call.c, c, "C");
+  place(call.d, d, "D");
+  check_apart(call, workspace, workspace_bytes);
+  place_epilogue(call);
+  const auto work = [=] {
+    std::memset(workspace, 0xFF, workspace_bytes);  // an algorithm may leave anything there
+    multiply(call);
   };
-  Call call{.a = matrix_of_layout(a, a_layout, "A"),
-            .b = matrix_of_layout(b, b_layout, "B"),
-            .c = matrix_of_layout(c, c_layout, "C"),
-            .d = matrix_of_layout(d, d_layout, "D"),
-            .transpose_a = transposed(CUBLASLT_MATMUL_DESC_TRANSA),
-            .transpose_b = transposed(CUBLASLT_MATMUL_DESC_TRANSB),
-            .tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32,
-            .alpha = *static_cast<const float*>(alpha),
-            .beta = *static_cast<const float*>(beta)};
-  require_lt(call.a.dtype == call.b.dtype && (!call.tf32 || call.a.dtype == DType::fp32), "operands of two types");
-  check_shapes(call);
-  read_epilogue(call, desc);
-  return enqueue(stream, [call] { multiply(call); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
-                                                                    : CUBLAS_STATUS_EXECUTION_FAILED;
+  return enqueue(stream, work) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 }

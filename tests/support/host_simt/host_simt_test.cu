@@ -258,6 +258,16 @@ TEST_F(HostSimt, copies_that_leave_their_memory_are_refused) {
   EXPECT_EQ(copy(device.data(), pinned.data(), 256, cudaMemcpyHostToDevice), cudaSuccess);
 }
 
+TEST_F(HostSimt, a_kernel_that_writes_past_the_end_of_its_memory_is_refused) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer ends the program there";
+#endif
+  OnCard<int> x(stream, counting(31));
+  launch(add_one_kernel, 1, 32, 0, stream.get(), x.at());
+  expect_refused("past the end of 124 bytes");
+  EXPECT_EQ(x.read()[30], 31);
+}
+
 TEST_F(HostSimt, nothing_is_there_before_it_is_waited_for) {
   OnCard<int> x(stream, counting(32));
   const PinnedMemory back(32 * sizeof(int));

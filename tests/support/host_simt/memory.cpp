@@ -23,6 +23,7 @@ constexpr unsigned char poison = 0xFF;
 struct Allocation {
   std::size_t bytes;
   bool pending = false;  // of cudaMallocAsync, until its stream comes to it
+  bool leaving = false;  // after cudaFreeAsync, until its stream comes to it
 };
 using Allocations = std::map<const std::byte*, Allocation>;
 
@@ -48,12 +49,18 @@ bool is_device(const void* at) {
   return m.begin != nullptr && at >= m.begin && at < m.begin + reserved_bytes;
 }
 
+bool may_be_freed(const void* at) {
+  const auto found = memory().device.find(static_cast<const std::byte*>(at));
+  return found != memory().device.end() && !found->second.leaving;
+}
+
+// What is issued after cudaFreeAsync may not name that memory, whichever stream it goes to.
 bool inside(const Allocations& allocations, const void* at, std::size_t bytes) {
   const auto* first = static_cast<const std::byte*>(at);
   auto found = allocations.upper_bound(first);
   if (found == allocations.begin()) return false;
   --found;
-  return first + bytes <= found->first + found->second.bytes;
+  return !found->second.leaving && first + bytes <= found->first + found->second.bytes;
 }
 
 std::byte* allocate(std::size_t bytes, bool pending) {
@@ -69,7 +76,7 @@ std::byte* allocate(std::size_t bytes, bool pending) {
   std::memset(at, poison, whole_pages(bytes));
   if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(at + bytes, whole_pages(bytes) - bytes);
   if (m.depth == 0 || pending) protect(at, bytes, false);
-  m.device[at] = {bytes, pending};
+  m.device[at] = {bytes, pending, false};
   RuntimeCounts& c = mutable_counts();
   ++c.allocations;
   c.live_bytes += bytes;
@@ -88,6 +95,27 @@ void release(const std::byte* at) {
   mutable_counts().live_bytes -= bytes;
   m.device.erase(found);
 }
+
+// Memory of the device, or of the host, for one copy: opening all of it, as OnDevice does, takes a call for each allocation.
+class Opened {
+ public:
+  explicit Opened(const void* at) {
+    if (!is_device(at) || memory().depth > 0) return;
+    const auto found = std::prev(memory().device.upper_bound(static_cast<const std::byte*>(at)));
+    if (found->second.pending) return;
+    first_ = found->first, bytes_ = found->second.bytes;
+    protect(first_, bytes_, true);
+  }
+  ~Opened() {
+    if (first_ != nullptr) protect(first_, bytes_, false);
+  }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+
+ private:
+  const std::byte* first_ = nullptr;
+  std::size_t bytes_ = 0;
+};
 
 cudaError_t check_end(const void* at, std::size_t bytes, bool device, bool asynchronous) {
   if (is_device(at) != device) return refuse(cudaErrorInvalidValue, "copy: an address does not match the kind");
@@ -116,6 +144,21 @@ OnDevice::OnDevice() {
 OnDevice::~OnDevice() {
   if (--memory().depth == 0)
     for (const auto& [at, allocation] : memory().device) protect(at, allocation.bytes, false);
+}
+
+std::size_t written_past_its_end() {
+  std::size_t found = 0;
+  for (const auto& [at, allocation] : memory().device) {
+    if (allocation.pending) continue;
+    auto* const bytes = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(at));
+    const std::size_t whole = whole_pages(allocation.bytes);
+    for (std::size_t i = allocation.bytes; i < whole; ++i) {
+      if (bytes[i] == poison) continue;
+      bytes[i] = poison;
+      found = allocation.bytes;
+    }
+  }
+  return found;
 }
 
 bool in_device_memory(const void* at, std::size_t bytes) { return inside(memory().device, at, bytes); }
@@ -156,14 +199,14 @@ cudaError_t cudaFree(void* at) {
   if (at == nullptr) return cudaSuccess;
   if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
   const auto* first = static_cast<const std::byte*>(at);
-  if (!memory().device.contains(first))
-    return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
+  if (!may_be_freed(at)) return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
   release(first);
   return cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaMallocAsync"); error != cudaSuccess) return error;
+  if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMallocAsync of no bytes");
   const std::byte* const first = allocate(bytes, true);
   *at = const_cast<std::byte*>(first);
   return push(stream, "allocate", [first] {
@@ -176,8 +219,9 @@ cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
 cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaFreeAsync"); error != cudaSuccess) return error;
   const auto* first = static_cast<const std::byte*>(at);
-  if (!memory().device.contains(first))
+  if (!may_be_freed(at))
     return refuse(cudaErrorInvalidValue, "cudaFreeAsync: not the start of an allocation that lives");
+  memory().device.at(first).leaving = true;
   return push(stream, "free", [first] { release(first); });
 }
 
@@ -185,7 +229,7 @@ cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   if (const cudaError_t error = unless_capturing("cudaMallocHost"); error != cudaSuccess) return error;
   *at = std::malloc(bytes);
   std::memset(*at, poison, bytes);
-  memory().pinned[static_cast<std::byte*>(*at)] = {bytes};
+  memory().pinned[static_cast<std::byte*>(*at)] = {bytes, false, false};
   return cudaSuccess;
 }
 
@@ -207,8 +251,10 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   if (const cudaError_t error = unless_capturing("cudaMemcpy"); error != cudaSuccess) return error;
   if (const cudaError_t error = check_copy(to, from, bytes, kind, false); error != cudaSuccess) return error;
   if (const cudaError_t error = drain_blocking_streams(); error != cudaSuccess) return error;
-  const OnDevice scope;
-  std::memmove(to, from, bytes);
+  {
+    const Opened target(to), source(from);
+    std::memmove(to, from, bytes);
+  }
   ++mutable_counts().copies;
   return sticky_error();
 }

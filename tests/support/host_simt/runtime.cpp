@@ -39,7 +39,8 @@ struct CUstream_st {
 struct CUevent_st {
   bool timed = true;
   std::shared_ptr<Mark> mark;
-  cudaGraph_t capture = nullptr;  // recorded in a capture
+  cudaGraph_t capture = nullptr;  // recorded in a capture, which may have ended
+  std::size_t capture_number = 0;
   Clock clock;
 };
 struct CUgraph_st {
@@ -47,10 +48,16 @@ struct CUgraph_st {
   std::map<cudaStream_t, Clock> seen;  // by each stream of the capture: what comes before its next piece of work
   cudaStream_t origin = nullptr;
   bool broken = false;
+  std::size_t number = 0;  // of the capture; addresses are used again
 };
-struct CUgraphExec_st {
+namespace {
+struct Replay {
   std::vector<Node> nodes;
   std::vector<std::size_t> other_order;
+};
+}  // namespace
+struct CUgraphExec_st {
+  std::shared_ptr<const Replay> replay;  // launched ones keep theirs through updates and destruction
 };
 
 namespace stepscope::host_simt {
@@ -65,6 +72,7 @@ struct Runtime {
   cudaError_t sticky = cudaSuccess;
   std::string message;
   RuntimeCounts counts;
+  std::size_t captures = 0;  // begun so far
 };
 Runtime& runtime() {
   static Runtime one;
@@ -75,6 +83,8 @@ void run_work(const Work& work) {
   const OnDevice scope;
   try {
     if (runtime().sticky == cudaSuccess) work();
+    if (const std::size_t bytes = written_past_its_end(); bytes > 0)
+      throw std::runtime_error("device memory is written past the end of " + std::to_string(bytes) + " bytes");
   } catch (const std::exception& error) {
     runtime().sticky = refuse(cudaErrorLaunchFailure, error.what());
   }
@@ -124,6 +134,10 @@ std::vector<std::size_t> last_first(const std::vector<Node>& nodes) {
   return order;
 }
 
+std::shared_ptr<const Replay> replay_of(const CUgraph_st& graph) {
+  return std::make_shared<const Replay>(Replay{graph.nodes, last_first(graph.nodes)});
+}
+
 cudaError_t has_capture_joined(const CUgraph_st& graph) {
   Clock made;
   for (const Node& node : graph.nodes) ++made[node.stream];
@@ -132,6 +146,18 @@ cudaError_t has_capture_joined(const CUgraph_st& graph) {
     if (const auto found = seen.find(stream); found == seen.end() || found->second < count)
       return refuse(cudaErrorStreamCaptureUnjoined, "a stream that joined the capture has not come back");
   return cudaSuccess;
+}
+
+bool is_capturing(const CUevent_st& event) {
+  return std::any_of(runtime().streams.begin(), runtime().streams.end(), [&](const cudaStream_t stream) {
+    return stream->capture == event.capture && stream->capture->number == event.capture_number;
+  });
+}
+
+// Of a wait that needs an event to be of work that was issued.
+cudaError_t refuse_captured(const CUevent_st& event) {
+  if (event.capture == nullptr) return cudaSuccess;
+  return refuse(cudaErrorCapturedEvent, "an event that was last recorded in a capture");
 }
 
 void leave_capture(const CUgraph_st& graph) {
@@ -263,6 +289,10 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream->capture != nullptr) {
+    stream->capture->broken = true;
+    return refuse(cudaErrorStreamCaptureUnsupported, "cudaStreamDestroy of a stream that is capturing");
+  }
   drain(stream);
   runtime().streams.erase(stream);
   delete stream;
@@ -272,8 +302,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaStreamSynchronize"); error != cudaSuccess) return error;
   return drain(stream);
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+  if (flags != 0) return refuse(cudaErrorNotSupported, "cudaStreamWaitEvent: no flag is emulated");
   if (cudaGraph_t graph = event->capture; graph != nullptr) {
+    if (!is_capturing(*event)) return refuse(cudaErrorCapturedEvent, "an event of a capture that has ended");
     if (stream->capture != nullptr && stream->capture != graph)
       return refuse(cudaErrorStreamCaptureMerge, "an event of another capture");
     stream->capture = graph;
@@ -292,6 +324,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  if ((flags & ~unsigned{cudaEventDisableTiming | cudaEventBlockingSync}) != 0)
+    return refuse(cudaErrorNotSupported, "cudaEventCreateWithFlags: of that flag nothing is emulated");
   *event = new CUevent_st;
   (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
@@ -304,6 +338,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->capture = stream->capture;
   event->mark.reset();
   if (stream->capture != nullptr) {
+    event->capture_number = stream->capture->number;
     event->clock = stream->capture->seen.at(stream);
     return cudaSuccess;
   }
@@ -315,12 +350,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = unless_capturing("cudaEventSynchronize"); error != cudaSuccess) return error;
+  if (const cudaError_t error = refuse_captured(*event); error != cudaSuccess) return error;
   if (!event->mark) return refuse(cudaErrorInvalidResourceHandle, "an event that was never recorded");
   while (!event->mark->reached) run_next(event->mark->stream);
   return runtime().sticky;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   for (const cudaEvent_t event : {begin, end}) {
+    if (const cudaError_t error = refuse_captured(*event); error != cudaSuccess) return error;
     if (!event->timed || !event->mark)
       return refuse(cudaErrorInvalidResourceHandle, "an event without timing, or never recorded");
     if (!event->mark->reached) return refuse(cudaErrorNotReady, "an event that is not reached: synchronise first");
@@ -332,6 +369,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capture != nullptr) return refuse(cudaErrorIllegalState, "the stream is capturing already");
   stream->capture = new CUgraph_st;
+  stream->capture->number = ++runtime().captures;
   stream->capture->origin = stream;
   stream->capture->seen[stream];
   return cudaSuccess;
@@ -347,18 +385,19 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = made.release();
   return cudaSuccess;
 }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* runnable, cudaGraph_t graph, unsigned long long) {
-  *runnable = new CUgraphExec_st{graph->nodes, last_first(graph->nodes)};
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* runnable, cudaGraph_t graph, unsigned long long flags) {
+  if (flags != 0) return refuse(cudaErrorNotSupported, "cudaGraphInstantiate: no flag is emulated");
+  *runnable = new CUgraphExec_st{replay_of(*graph)};
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t runnable, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* result) {
   const auto alike = [](const Node& a, const Node& b) { return a.kind == b.kind && a.before == b.before; };
-  const bool same =
-      std::equal(runnable->nodes.begin(), runnable->nodes.end(), graph->nodes.begin(), graph->nodes.end(), alike);
+  const std::vector<Node>& nodes = runnable->replay->nodes;
+  const bool same = std::equal(nodes.begin(), nodes.end(), graph->nodes.begin(), graph->nodes.end(), alike);
   *result = {};
   result->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;
   if (!same) return refuse(cudaErrorGraphExecUpdateFailure, "the graph has other nodes than what is updated");
-  runnable->nodes = graph->nodes;
+  runnable->replay = replay_of(*graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
@@ -367,9 +406,9 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::si
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t runnable, cudaStream_t stream) {
-  return push(stream, "graph", [runnable] {
-    for (std::size_t i = 0; i < runnable->nodes.size(); ++i)
-      runnable->nodes[options().eager ? i : runnable->other_order[i]].work();
+  return push(stream, "graph", [replay = runnable->replay] {
+    for (std::size_t i = 0; i < replay->nodes.size(); ++i)
+      replay->nodes[options().eager ? i : replay->other_order[i]].work();
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

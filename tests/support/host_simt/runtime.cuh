@@ -2,7 +2,8 @@
 // of the real header. What it is strict about:
 //   streams   lazy: work runs when something waits for it, so that a missing wait reads poison; options().eager and others_first show the
 //             opposite hazards
-//   memory    device pages open only while device work runs; freed ones never again; new memory is 0xFF, which is no number
+//   memory    device pages open only while device work runs; freed ones never again; new memory is 0xFF, which is no number; what is
+//             written behind an allocation's end is seen when the work is done
 //   copies    both ends are what the kind says and lie in one allocation that lives; asynchronous ones need pinned memory
 //   capture   work goes to the graph; allocating, synchronising and querying is refused; streams that joined must have come back
 //   replay    eager: as captured; lazy: another order that the captured dependencies allow

@@ -33,6 +33,9 @@ cudaError_t drain_blocking_streams();
 [[nodiscard]] cudaError_t sticky_error();
 RuntimeCounts& mutable_counts();
 
+// Bytes of an allocation behind whose end work has written since this was last asked; 0: none. To be called on the device.
+[[nodiscard]] std::size_t written_past_its_end();
+
 class OnDevice {  // device memory can be touched only while one lives
  public:
   OnDevice();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <numeric>
 #include <random>
@@ -370,6 +371,17 @@ void* Scheduler::shared(const void* key, std::size_t bytes, std::size_t alignmen
 }
 
 }  // namespace
+
+Order usual_order() {
+  static const Order order = [] {
+    const char* const named = std::getenv("STEPSCOPE_HOST_SIMT_ORDER");
+    const std::string name = named == nullptr ? "forward" : named;
+    if (name != "forward" && name != "reverse" && name != "shuffled")
+      throw std::runtime_error("STEPSCOPE_HOST_SIMT_ORDER=" + name + ": must be forward, reverse or shuffled");
+    return name == "forward" ? Order::forward : name == "reverse" ? Order::reverse : Order::shuffled;
+  }();
+  return order;
+}
 
 Options& options() {
   static Options one;

@@ -22,8 +22,10 @@ struct Site {  // where in the source a thread waits
 
 enum class Order { forward, reverse, shuffled };  // of lanes in a warp, warps in a block, blocks in a grid
 
+[[nodiscard]] Order usual_order();  // forward, or what STEPSCOPE_HOST_SIMT_ORDER names
+
 struct Options {
-  Order order = Order::forward;
+  Order order = usual_order();
   unsigned seed = 1;  // of shuffled
   bool eager = false;  // work runs when it is issued; else when something waits for its stream
   bool others_first = false;  // not eager: before each piece of a stream's work, all that the other streams can do
