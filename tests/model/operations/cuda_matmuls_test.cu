@@ -5,7 +5,7 @@
 #include <map>
 #include <tuple>
 
-#include "model/cuda/machine.cuh"
+#include "model/cuda/machine.h"
 #include "model/cuda/matmul.cuh"
 #include "model/layers/model_settings.h"
 #include "model/operations/linear/linear.h"
