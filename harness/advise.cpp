@@ -269,23 +269,35 @@ void Adviser::find_smallest(Advice& advice) {
       }
     }
   }
+  if (advice.smallest) plan_smallest(*advice.smallest);
+}
+
+// Only the one that is told is planned: what plans take is near the least that any takes.
+void Adviser::plan_smallest(Mix& mix) {
+  MemoryFit endless = request_.fit;
+  endless.memory.bytes = std::int64_t{1} << 60;
+  const MatrixCell cell = cell_of(mix.values);
+  const StepPlanner planner = planner_of_cell(cell, request_.machine);
+  mix.needs = needs_of(planner.lowered(keep_set_of_cell(cell, request_.machine, planner.forward())), endless);
+  mix.needs.fits = false;
+  mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
+  ++planned_;
 }
 
 void Adviser::consider_smallest(Advice& advice, TechniqueValues values, bool with_budget) {
   const std::int64_t tokens = base_.configuration.training.global_batch / number_of(values.at("accumulation")) *
                               base_.configuration.training.sequence;
   if (number_of(values.at("logits_chunks")) > tokens) return;
-  MemoryFit endless = request_.fit;
-  endless.memory.bytes = std::int64_t{1} << 60;
   if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
   const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
   for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), with_budget)) {
     const Program program = planner.lowered(choice.keep);
-    Mix mix{.values = values, .step_ns = request_.times.step_ns(program), .needs = needs_of(program, endless)};
+    Mix mix{.values = values,
+            .step_ns = request_.times.step_ns(program),
+            .needs = {.state_bytes = state_bytes(program).total(), .arena_bytes = least_arena_bytes(program)}};
     mix.values["checkpointing"] = std::move(choice.value);
-    mix.needs.fits = false;
     mix.margin_bytes = request_.fit.margin_bytes(mix.needs.state_bytes, mix.needs.arena_bytes);
-    ++timed_, ++planned_;
+    ++timed_;
     if (!advice.smallest || mix.margin_bytes > advice.smallest->margin_bytes) advice.smallest = std::move(mix);
   }
 }

@@ -85,6 +85,7 @@ class Adviser {
   [[nodiscard]] Mix at_its_bytes(Mix mix);
   void find_runners_up(Advice& advice, Queue& queue);
   void find_smallest(Advice& advice);
+  void plan_smallest(Mix& mix);
   void consider_smallest(Advice& advice, TechniqueValues values, bool with_budget);
 
   MatrixCell base_;
