@@ -119,19 +119,20 @@ std::vector<CheckpointingChoice> Adviser::keep_sets(TechniqueValues values, cons
 
 MatrixCell Adviser::cell_of(const TechniqueValues& values) const { return cell_with(base_, values); }
 
+std::int64_t Adviser::tokens_of(const Choice& accumulation) const {
+  const TrainingSettings& training = base_.configuration.training;
+  return training.global_batch / number_of(accumulation) * training.sequence;
+}
+
 // Every precision, cut into micro-steps and chunks, that could fit at all, as fast as it is with everything kept.
 std::vector<Adviser::Node> Adviser::roots() {
   std::vector<Node> nodes;
-  TechniqueValues values;
-  for (const Technique& technique : techniques())
-    values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
+  TechniqueValues values = technique_values(base_.configuration);
   for (const Choice& precision : precisions_)
     for (const Choice& accumulation : accumulations_)
       for (const Choice& chunks : chunks_) {
         values["precision"] = precision, values["accumulation"] = accumulation, values["logits_chunks"] = chunks;
-        const std::int64_t tokens =
-            base_.configuration.training.global_batch / number_of(accumulation) * base_.configuration.training.sequence;
-        if (number_of(chunks) > tokens) continue;
+        if (number_of(chunks) > tokens_of(accumulation)) continue;
         if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
         auto planner = std::make_shared<StepPlanner>(planner_of_cell(cell_of(values), request_.machine));
         const Program whole = planner->lowered(keepable(planner->forward()));
@@ -255,10 +256,10 @@ void Adviser::find_runners_up(Advice& advice, Queue& queue) {
 
 // Of the most micro-steps, each number of chunks; of the best of them what a budget makes at its smallest.
 void Adviser::find_smallest(Advice& advice) {
-  TechniqueValues values;
-  for (const Technique& technique : techniques())
-    values[std::string(technique.name)] = field_named(technique.name, "").get(base_.configuration);
-  values["accumulation"] = accumulations_.back();
+  TechniqueValues values = technique_values(base_.configuration);
+  const auto few = std::find_if(accumulations_.rbegin(), accumulations_.rend(),
+                                [&](const Choice& one) { return number_of(chunks_.front()) <= tokens_of(one); });
+  values["accumulation"] = *few;  // the cell's own would do
   for (const bool with_budget : {false, true}) {
     if (with_budget && advice.smallest) values["logits_chunks"] = advice.smallest->values.at("logits_chunks");
     for (const Choice& precision : precisions_) {
@@ -285,9 +286,7 @@ void Adviser::plan_smallest(Mix& mix) {
 }
 
 void Adviser::consider_smallest(Advice& advice, TechniqueValues values, bool with_budget) {
-  const std::int64_t tokens = base_.configuration.training.global_batch / number_of(values.at("accumulation")) *
-                              base_.configuration.training.sequence;
-  if (number_of(values.at("logits_chunks")) > tokens) return;
+  if (number_of(values.at("logits_chunks")) > tokens_of(values.at("accumulation"))) return;
   if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
   const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
   for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), with_budget)) {

@@ -77,6 +77,7 @@ class Adviser {
   [[nodiscard]] std::vector<Choice> chunks() const;
   [[nodiscard]] std::vector<CheckpointingChoice> keep_sets(TechniqueValues values, const Program& forward,
                                                            bool with_budget) const;
+  [[nodiscard]] std::int64_t tokens_of(const Choice& accumulation) const;  // of a micro-step: no more chunks than that
   [[nodiscard]] bool fits_whole(const StepPlanner& planner) const;
   [[nodiscard]] Mix mix_of(const TechniqueValues& values, const Program& program, double step_ns);
   [[nodiscard]] std::vector<Node> roots();

@@ -41,12 +41,9 @@ std::vector<Mix> mixes_to_run(Adviser& adviser, const Advice& advice, int best) 
 // Those that a run began with: times that it measured may by now advise others.
 std::vector<Mix> mixes_of_run(Adviser& adviser, const std::filesystem::path& matrix) {
   std::vector<Mix> mixes;
-  for (const MatrixCell& cell : read_matrix(matrix.string(), {}).cells) {
-    TechniqueValues values;
-    for (const Technique& technique : techniques())
-      values[std::string(technique.name)] = field_named(technique.name, "").get(cell.configuration);
-    if (std::optional<Mix> mix = adviser.evaluated(values)) mixes.push_back(std::move(*mix));
-  }
+  for (const MatrixCell& cell : read_matrix(matrix.string(), {}).cells)
+    if (std::optional<Mix> mix = adviser.evaluated(technique_values(cell.configuration)))
+      mixes.push_back(std::move(*mix));
   return mixes;
 }
 
@@ -118,9 +115,8 @@ MeasuredAdvice corrected(std::vector<MeasuredMix> rows) {
                     other, with_interval(*advised.time), format_ratio(*best.ratio));
   else if (!best.ratio || !best.ratio->high || *best.ratio->high > widest_interval * *best.ratio->low)
     measured.sentence = fmt::format(
-        "Measured, but the visits differ too much to tell: {} took {}; the fastest was {}. Measure again when the "
-        "machine "
-        "is quiet, or more rounds.",
+        "Measured, but the visits differ too much to tell: {} took {}; the fastest was {}. Measure again "
+        "when the machine is quiet, or more rounds.",
         other, with_interval(*advised.time), fastest);
   else
     measured.sentence = fmt::format(
@@ -164,11 +160,8 @@ std::vector<MeasuredMix> rows_of(const MeasuredRun& run, const std::vector<Mix>&
 void require_run_of(const MatrixCell& base, const std::filesystem::path& out) {
   const std::filesystem::path file = out / "matrix.toml";
   if (!std::filesystem::exists(file)) return;
-  TechniqueValues values;
-  for (const Technique& technique : techniques())
-    values[std::string(technique.name)] = field_named(technique.name, "").get(base.configuration);
   const std::vector<MatrixCell> cells = read_matrix(file.string(), {}).cells;
-  if (cells.empty() || cell_with(cells.front(), values).id != base.id)
+  if (cells.empty() || cell_with(cells.front(), technique_values(base.configuration)).id != base.id)
     throw UsageError(
         fmt::format("--out {}: holds a run of another model or training; name a new folder", out.string()));
 }

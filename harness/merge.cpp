@@ -43,14 +43,10 @@ int last_round(const MeasuredRun& run) {
 // A record that tells of visits whose files are not there is of a folder that was copied half-way.
 void require_whole(const Part& part) {
   for (const Cell& cell : part.run.cells) {
-    if (!cell.record.step_time_ns) continue;
-    const auto there = std::count_if(cell.visits.begin(), cell.visits.end(), [](const Visit& visit) {
-      return visit.kind == VisitKind::timed && visit.outcome == Outcome::ok;
-    });
-    if (there < cell.record.step_time_ns->visits)
+    if (const std::optional<int> there = cell.visits_left())
       throw UsageError(fmt::format("{}: its record tells of {} timed visits, {} are there: was it copied half-way?",
                                    (part.folder / "cells" / cell.record.id).string(), cell.record.step_time_ns->visits,
-                                   there));
+                                   *there));
   }
 }
 

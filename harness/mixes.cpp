@@ -24,6 +24,13 @@ bool is_cheap(const Program& forward, const Operation& op) {
 
 }  // namespace
 
+TechniqueValues technique_values(const Configuration& configuration) {
+  TechniqueValues values;
+  for (const Technique& technique : techniques())
+    values[std::string(technique.name)] = field_named(technique.name, "").get(configuration);
+  return values;
+}
+
 MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values) {
   Assignments given = *base.given;
   for (const auto& [name, value] : values) {

@@ -24,6 +24,8 @@ using CheckpointingChoices = std::function<std::vector<CheckpointingChoice>(cons
 
 using TechniqueValues = std::map<std::string, Choice>;  // by name, all of them
 
+[[nodiscard]] TechniqueValues technique_values(const Configuration& configuration);
+
 // The cell with these fields changed, techniques or others; throws as resolve does.
 [[nodiscard]] MatrixCell cell_with(const MatrixCell& base, const std::map<std::string, Choice>& values);
 

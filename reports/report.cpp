@@ -57,14 +57,11 @@ void add_facts(Report& report, const MeasuredRun& run) {
 // Published results keep records without visits: a report made of them would lack half and take the place of the whole one.
 void require_visits(const MeasuredRun& run, const fs::path& folder) {
   for (const Cell& cell : run.cells) {
-    if (!cell.record.step_time_ns) continue;
-    const auto there = std::count_if(cell.visits.begin(), cell.visits.end(), [](const Visit& visit) {
-      return visit.kind == VisitKind::timed && visit.outcome == Outcome::ok;
-    });
-    if (there >= cell.record.step_time_ns->visits) continue;
+    const std::optional<int> there = cell.visits_left();
+    if (!there) continue;
     throw UsageError(
         fmt::format("{}: its record tells of {} timed visits, but {} visit files are there; a report needs them",
-                    (folder / "cells" / cell.record.id).string(), cell.record.step_time_ns->visits, there));
+                    (folder / "cells" / cell.record.id).string(), cell.record.step_time_ns->visits, *there));
   }
 }
 

@@ -64,6 +64,14 @@ VisitsByRound Cell::timed_medians() const {
   return medians;
 }
 
+std::optional<int> Cell::visits_left() const {
+  if (!record.step_time_ns) return std::nullopt;
+  const auto there = std::count_if(visits.begin(), visits.end(), [](const Visit& visit) {
+    return visit.kind == VisitKind::timed && visit.outcome == Outcome::ok;
+  });
+  return there < record.step_time_ns->visits ? std::optional(static_cast<int>(there)) : std::nullopt;
+}
+
 const Cell* MeasuredRun::find(std::string_view id) const {
   const auto found = std::find_if(cells.begin(), cells.end(), [&](const Cell& cell) { return cell.record.id == id; });
   return found == cells.end() ? nullptr : &*found;

@@ -22,6 +22,8 @@ struct Cell {
   std::vector<Visit> visits = {};  // by the number in visit-K.json
 
   [[nodiscard]] VisitsByRound timed_medians() const;  // ns; good timed visits only
+  // Good timed visits whose files are there, where the record tells of more: of a published run, or one copied half-way. None: all are.
+  [[nodiscard]] std::optional<int> visits_left() const;
 };
 
 struct MeasuredRun {

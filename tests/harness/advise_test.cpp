@@ -143,6 +143,15 @@ TEST(Adviser, what_lacks_is_told_of_the_smallest_step_that_budgets_make) {
   EXPECT_TRUE(Adviser(base, request).search().mixes.empty());
 }
 
+// More chunks than the most micro-steps leave tokens: with fewer micro-steps there still is an answer.
+TEST(Adviser, what_lacks_is_told_of_chunks_that_allow_few_micro_steps) {
+  AdviceRequest request = request_on("rtx-4090", 1);
+  request.pinned = {"logits_chunks"};
+  const Advice none = Adviser(base_of("tiny", {"logits_chunks=64"}), request).search();  // 8 rows of 32 tokens
+  ASSERT_TRUE(none.smallest);
+  EXPECT_EQ(none.smallest->values.at("accumulation"), Choice(std::int64_t{4}));
+}
+
 // What the search prunes by.
 TEST(Adviser, recomputing_never_makes_a_step_faster) {
   const Card card = find_card("h100-sxm").card;
