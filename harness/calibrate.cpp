@@ -280,6 +280,13 @@ fs::path calibration_file(const Machine& machine) {
   return folder / "stepscope" / fmt::format("calibration-{}-{}.json", file_name_of(machine.name), machine.threads);
 }
 
+std::filesystem::path file_beside_calibration(const Machine& machine, const std::string& kind) {
+  const std::filesystem::path calibration = calibration_file(machine);
+  if (calibration.empty()) return {};
+  std::string name = calibration.filename().string();
+  return calibration.parent_path() / name.replace(0, name.find('-'), kind);
+}
+
 void keep_calibration(const Machine& machine, const Calibration& calibration) {
   const fs::path file = calibration_file(machine);
   if (file.empty()) throw UsageError("XDG_CACHE_HOME and HOME are not set: nowhere to keep the calibration");

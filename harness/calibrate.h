@@ -18,6 +18,8 @@ namespace stepscope {
 [[nodiscard]] Calibration calibrate(const Machine& machine);
 
 [[nodiscard]] std::filesystem::path calibration_file(const Machine& machine);  // "": neither variable is set
+// Another file of this machine's there, named as that is: "time-model-amd-epyc-2.json"; "": nowhere.
+[[nodiscard]] std::filesystem::path file_beside_calibration(const Machine& machine, const std::string& kind);
 void keep_calibration(const Machine& machine,
                       const Calibration& calibration);  // atomically; UsageError: nowhere to write
 

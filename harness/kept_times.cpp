@@ -11,12 +11,7 @@ namespace stepscope {
 
 namespace fs = std::filesystem;
 
-fs::path kept_times_file(const Machine& machine) {
-  const fs::path calibration = calibration_file(machine);
-  if (calibration.empty()) return {};
-  std::string name = calibration.filename().string();
-  return calibration.parent_path() / name.replace(0, name.find('-'), "time-model");
-}
+fs::path kept_times_file(const Machine& machine) { return file_beside_calibration(machine, "time-model"); }
 
 KeptTimes kept_times(const Machine& machine) {
   const fs::path file = kept_times_file(machine);

@@ -86,12 +86,7 @@ std::optional<SelfTest> run_self_test(const SelfTestRequest& request,
   return test;
 }
 
-fs::path kept_self_test_file(const Machine& machine) {
-  const fs::path calibration = calibration_file(machine);
-  if (calibration.empty()) return {};
-  std::string name = calibration.filename().string();
-  return calibration.parent_path() / name.replace(0, name.find('-'), "self-test");
-}
+fs::path kept_self_test_file(const Machine& machine) { return file_beside_calibration(machine, "self-test"); }
 
 std::optional<SelfTest> kept_self_test(const Machine& machine) {
   const fs::path file = kept_self_test_file(machine);
