@@ -127,7 +127,7 @@ std::vector<const ChoiceGroup*> groups_in_order(const Analysis& analysis) {
   for (const ChoiceGroup& group : analysis.run.choices->groups)
     if (!group.frontier.empty()) groups.push_back(&group);
   const Cell* first = analysis.best() != nullptr ? analysis.best() : analysis.baseline();
-  std::ranges::stable_partition(groups, [&](const ChoiceGroup* group) { return holds(*group, first); });
+  std::stable_partition(groups.begin(), groups.end(), [&](const ChoiceGroup* group) { return holds(*group, first); });
   return groups;
 }
 

@@ -78,7 +78,8 @@ void summarise(TechniqueEffect& technique) {
   technique.memory = std::exp(log_memory / static_cast<double>(technique.effects.size()));
   if (timed.empty()) return;
   LogRatios mean;  // only rounds in which every pair was measured, so that each round averages the same pairs
-  for (const auto& [round, unused] : by_pair.front()) {
+  for (const auto& in_round : by_pair.front()) {
+    const int round = in_round.first;
     double sum = 0;
     const bool complete = std::all_of(by_pair.begin(), by_pair.end(), [&](const LogRatios& ratios) {
       const auto found = ratios.find(round);

@@ -99,7 +99,7 @@ std::optional<Figure> prices_figure(const ChoiceGroup& group) {
   std::vector<const PriceRow*> rows;
   for (const PriceRow& row : group.prices)
     if (row.freed_bytes > 0 && row.added_ns > 0) rows.push_back(&row);
-  std::ranges::stable_partition(rows, [](const PriceRow* row) { return row->dominated_by.empty(); });
+  std::stable_partition(rows.begin(), rows.end(), [](const PriceRow* row) { return row->dominated_by.empty(); });
   if (rows.size() > most_prices) rows.resize(most_prices);
   std::ranges::stable_sort(rows, {}, [](const PriceRow* row) { return ns_per_gib(*row); });
   for (const PriceRow* row : rows)
