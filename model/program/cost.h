@@ -21,6 +21,7 @@ struct Card {  // what a device can do at most; dense peaks only
   std::string name;
   double fp32_flops = 0, tf32_flops = 0, bf16_flops = 0, fp16_flops = 0;  // FLOP/s, 0 = not known
   double bandwidth = 0;  // of its memory, bytes/s; 0 = not known
+  double host_bandwidth = 0;  // bytes/s, one direction, 0 = not known
   std::vector<BandwidthLevel> levels = {};  // ascending in bytes; empty: memory alone counts
   std::int64_t memory_bytes = 0;  // of the device
   std::int64_t context_bytes = 0;  // taken before the first allocation
