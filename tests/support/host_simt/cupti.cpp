@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 #include <set>
+#include <utility>
 
 namespace stepscope::host_simt {
 
