@@ -52,7 +52,8 @@ profiled_steps = 1
   std::vector<std::string> small_run(const std::string& out) const {
     return {"run", path("m.toml"), "--out", path(out), "--device", "simulated:h100-sxm"};
   }
-  MeasuredRun costed(const std::string& what, const std::vector<std::string>& more, const std::string& card = "h100-sxm") {
+  MeasuredRun costed(const std::string& what, const std::vector<std::string>& more,
+                     const std::string& card = "h100-sxm") {
     std::vector<std::string> words{"run", "--out", path(what), "--device", "simulated:" + card + ",costed"};
     words.insert(words.end(), more.begin(), more.end());
     const testing::ProgramRun said = simulated(words);
@@ -87,8 +88,8 @@ TEST_F(Simulated, wrong_names_of_cards_are_a_line) {
     EXPECT_EQ(said.status, 2) << device;
     EXPECT_THAT(said.error, HasSubstr(why));
   }
-  const testing::ProgramRun saved = simulated(
-      {"step", "--preset", "tiny", "--device", "simulated:l4,costed", "--save", path("x.safetensors")});
+  const testing::ProgramRun saved =
+      simulated({"step", "--preset", "tiny", "--device", "simulated:l4,costed", "--save", path("x.safetensors")});
   EXPECT_EQ(saved.status, 2);
   EXPECT_THAT(saved.error, HasSubstr("nothing is computed"));
 }
@@ -174,7 +175,8 @@ TEST_F(Simulated, what_the_card_has_no_room_for_is_an_outcome_with_its_bytes) {
 }
 
 TEST_F(Simulated, simulated_and_measured_runs_are_neither_compared_nor_merged) {
-  const std::vector<std::string> tiny{"--preset", "tiny", "--fast", "--set", "timed_steps=1", "--set", "profiled_steps=0"};
+  const std::vector<std::string> tiny{"--preset",      "tiny",  "--fast",          "--set",
+                                      "timed_steps=1", "--set", "profiled_steps=0"};
   (void)costed("a", tiny);
   std::vector<std::string> words{"run", "--out", path("b"), "--threads", "1"};
   words.insert(words.end(), tiny.begin(), tiny.end());

@@ -63,19 +63,17 @@ class CuptiClient {
     subscriber_ = nullptr;
   }
   static void flush() { cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED); }
-  static void push(std::uint64_t id) { cuptiActivityPushExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, id); }
+  static void push(std::uint64_t id) {
+    cuptiActivityPushExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, id);
+  }
   static void pop() { cuptiActivityPopExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, nullptr); }
 
  private:
   using Next = decltype(cuptiActivityGetNextRecord);
-  static constexpr CUpti_ActivityKind kinds[] = {CUPTI_ACTIVITY_KIND_RUNTIME,
-                                                 CUPTI_ACTIVITY_KIND_DRIVER,
-                                                 CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
-                                                 CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
-                                                 CUPTI_ACTIVITY_KIND_MEMCPY,
-                                                 CUPTI_ACTIVITY_KIND_MEMSET,
-                                                 CUPTI_ACTIVITY_KIND_MEMORY2,
-                                                 CUPTI_ACTIVITY_KIND_OVERHEAD};
+  static constexpr CUpti_ActivityKind kinds[] = {
+      CUPTI_ACTIVITY_KIND_RUNTIME,           CUPTI_ACTIVITY_KIND_DRIVER,  CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
+      CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,  CUPTI_ACTIVITY_KIND_MEMSET,
+      CUPTI_ACTIVITY_KIND_MEMORY2,           CUPTI_ACTIVITY_KIND_OVERHEAD};
   static constexpr std::size_t buffer_bytes = 16 << 10;  // small, so that several are filled
 
   static CuptiClient*& current() {  // CUPTI's buffers come without data of the caller's
@@ -108,8 +106,12 @@ class CuptiClient {
   }
   template <class Record>
   static Work work_of(const Record& r, std::string name, std::uint64_t bytes) {
-    return {std::move(name), static_cast<std::int64_t>(r.start), static_cast<std::int64_t>(r.end), r.correlationId,
-            r.graphNodeId, bytes};
+    return {std::move(name),
+            static_cast<std::int64_t>(r.start),
+            static_cast<std::int64_t>(r.end),
+            r.correlationId,
+            r.graphNodeId,
+            bytes};
   }
   void add(const CUpti_Activity* record) {
     const auto as = [&]<class Record>(const Record*) { return *reinterpret_cast<const Record*>(record); };

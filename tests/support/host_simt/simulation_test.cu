@@ -195,7 +195,8 @@ class CuptiOfSimulatedCard : public SimulatedCard {
     for (const CuptiClient::Work& kernel : client.records.kernels)
       if ((kernel.name.find(part) != std::string::npos) == with)
         sum += static_cast<double>(kernel.end_ns - kernel.start_ns);
-    for (const CuptiClient::Work& other : client.records.sets) sum += with ? 0 : static_cast<double>(other.end_ns - other.start_ns);
+    for (const CuptiClient::Work& other : client.records.sets)
+      sum += with ? 0 : static_cast<double>(other.end_ns - other.start_ns);
     return sum;
   }
 
