@@ -1,5 +1,7 @@
 #include "model/execution/cuda_executor.h"
 
+#include <cuda_profiler_api.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -185,12 +187,17 @@ struct CudaExecutor::Parts {
   }
 
   void issue_step() const {
-    const bool graphs = first_graph.has_value() && observer == nullptr;
+    const bool graphs = first_graph.has_value() && (observer == nullptr || !observer->sees_each_operation());
     batches.arrive(stream);
-    graphs ? first_graph->launch(stream) : issue_first();
-    for (int m = 1; m < program.micro_steps; ++m) graphs ? next_graph->launch(stream) : issue_next(m);
+    graphs ? replay(*first_graph, 0) : issue_first();
+    for (int m = 1; m < program.micro_steps; ++m) graphs ? replay(*next_graph, m) : issue_next(m);
     batches.was_read(stream);
-    graphs ? update_graph->launch(stream) : issue(Section::update, 0);
+    graphs ? replay(*update_graph, 0) : issue(Section::update, 0);
+  }
+  void replay(const CapturedWork& graph, int micro_step) const {
+    if (observer != nullptr) observer->replay_begins(micro_step);
+    graph.launch(stream);
+    if (observer != nullptr) observer->replay_ends();
   }
 };
 
@@ -248,7 +255,20 @@ ControlBlock& CudaExecutor::control() {
   return parts_->block;
 }
 
-void CudaExecutor::observe(Observer* observer) { parts_->observer = observer; }
+void CudaExecutor::observe(Observer* observer) {
+  parts_->observer = observer;
+  if (observer == nullptr || observer->sees_each_operation() || !parts_->first_graph) return;
+  parts_->synchronise();  // before the graphs that run go
+  parts_->capture();
+}
+
+void CudaExecutor::synchronise() const { parts_->synchronise(); }
+
+bool CudaExecutor::mark_profile_window(bool opens) {
+  parts_->synchronise();  // what was issued before belongs to the other side
+  STEPSCOPE_CUDA(opens ? cudaProfilerStart() : cudaProfilerStop());
+  return true;
+}
 
 void CudaExecutor::step(double learning_rate) {
   struct Seen {  // an observer learns of the end also when an exception leaves the step
@@ -261,9 +281,9 @@ void CudaExecutor::step(double learning_rate) {
     }
   };
   if (parts_->observer != nullptr && parts_->observer->takes_times()) parts_->synchronise();
-  parts_->send_control(learning_rate);
   {
     const Seen seen(parts_->observer);
+    parts_->send_control(learning_rate);
     parts_->issue_step();
   }
   parts_->results_on_card = true;

@@ -31,6 +31,9 @@ class Executor {
   [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, seed, loss scale to start from
   virtual void step(double learning_rate) = 0;  // then control().step is one more
   virtual void observe(Observer* observer) = 0;  // null: nobody
+  virtual void synchronise() const {}  // returns when all that was issued is done
+  // Tells a profiler that waits for it that the steps which follow are wanted, or no longer. False: this machine knows none.
+  virtual bool mark_profile_window(bool /*opens*/) { return false; }
   // Whether step returns before it is done, so that the next batch may be written meanwhile: the running step still reads its own.
   [[nodiscard]] virtual bool works_beside_host() const { return false; }
 
