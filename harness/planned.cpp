@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "harness/device.h"
 #include "harness/session.h"
 #include "model/base/any_block.h"
 #include "model/base/error.h"
@@ -192,7 +193,7 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   record.id = cell.id;
   record.axes = axes_of(cell.configuration);
   record.repeat = options.repeat;
-  record.device = {.kind = machine.kind == Machine::Kind::cpu ? "cpu" : "cuda", .name = machine.name};
+  record.device = {.kind = kind_of_device(machine), .name = machine.name};
   if (options.card != nullptr) record.device = {.kind = "simulated", .name = options.card->name};
   record.tokens_per_step = cell.configuration.training.global_batch * cell.configuration.training.sequence;
   add_peak(record, cell, options);
