@@ -1,5 +1,5 @@
 // What a card did and what was asked of it, as a profiler told it: plain data without a profiler's types, not yet attributed.
-// Times are nanoseconds of the host's steady clock. profiles/capture fills it, profiles/device_trace.h makes a trace of it.
+// Times are nanoseconds of the clock that the executor's steps are timed by. profiles/capture fills it, profiles/device_trace.h makes a trace of it.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 #include "profiles/device_trace.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -9,11 +8,6 @@
 namespace stepscope {
 
 namespace {
-
-std::int64_t steady_now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // Finds the owners of an activity's work.
 class Owners {
@@ -131,7 +125,8 @@ void add_operation_spans(const Program& program, Trace& trace) {
 
 }  // namespace
 
-DeviceIssues::DeviceIssues(Capture& capture, int steps) : capture_(capture) {
+DeviceIssues::DeviceIssues(Capture& capture, const Executor& executor, int steps)
+    : capture_(capture), executor_(executor) {
   steps_.reserve(static_cast<std::size_t>(steps));
   capture_.push(packed({}));
 }
@@ -140,7 +135,8 @@ DeviceIssues::~DeviceIssues() { capture_.pop(); }
 
 void DeviceIssues::push(std::int32_t micro_step, std::int32_t operation) {
   const std::int32_t step = in_step_ ? static_cast<std::int32_t>(steps_.size()) - 1 : -1;
-  capture_.push(packed({.step = step, .micro_step = micro_step, .operation = operation}));
+  const bool set_up = !counts_ && operation < 0;
+  capture_.push(packed({.step = step, .micro_step = micro_step, .operation = operation, .set_up = set_up}));
   ++depth_;
 }
 
@@ -151,9 +147,11 @@ void DeviceIssues::pop() {
 }
 
 void DeviceIssues::step_begins() {
-  const std::int64_t now_ns = steady_now_ns();
-  steps_.push_back({now_ns, now_ns});
-  in_step_ = true;
+  if (counts_) {
+    const std::int64_t now_ns = executor_.now_ns();
+    steps_.push_back({now_ns, now_ns});
+    in_step_ = true;
+  }
   push(0, -1);
 }
 
@@ -164,8 +162,7 @@ void DeviceIssues::replay_ends() { pop(); }
 
 void DeviceIssues::step_ends() {
   while (depth_ > 0) pop();
-  in_step_ = false;
-  steps_.back().end_ns = steady_now_ns();
+  if (std::exchange(in_step_, false)) steps_.back().end_ns = executor_.now_ns();
 }
 
 Trace device_trace(const Program& program, const std::vector<StepSpan>& steps, DeviceActivity activity) {

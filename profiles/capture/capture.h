@@ -2,7 +2,7 @@
 //     CaptureStart started = start_capture();                      // before anything is allocated that shall be seen
 //     if (started.capture == nullptr) ... started.refusal ...      // goes on without
 //     const std::string refusal = started.capture->trace_work();   // before the graphs are made that shall be seen
-//     DeviceIssues issues(*started.capture, steps);  session.observe(&issues);  ... steps ...
+//     DeviceIssues issues(*started.capture, executor, steps);  session.observe(&issues);  ... steps ...
 //     const DeviceActivity activity = started.capture->stop([&] { executor.synchronise(); });
 // Tests have one of their own that is fed (tests/support/fake_capture.h).
 #pragma once

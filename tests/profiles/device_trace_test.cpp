@@ -8,12 +8,15 @@
 #include "harness/matrix.h"
 #include "harness/planned.h"
 #include "model/cpu/machine.h"
+#include "model/execution/make_executor.h"
 #include "model/program/cost.h"
 #include "model/program/operation.h"
 #include "profiles/attribution.h"
 #include "profiles/device_account.h"
+#include "profiles/perfetto.h"
 #include "tests/support/fake_capture.h"
 #include "tests/support/made_records.h"
+#include "tests/support/trace_file.h"
 
 namespace stepscope {
 namespace {
@@ -200,14 +203,56 @@ TEST_F(DeviceTrace, operations_lie_behind_each_other_as_the_program_has_them) {
   EXPECT_EQ(runs, expected);
 }
 
+// As a reader of the file alone would sum it.
+TEST_F(DeviceTrace, file_alone_gives_the_rows_to_the_nanosecond) {
+  const MadeRecords made(program, {.steps = 3, .graphs = true, .two_streams = true, .seed = 12});
+  DeviceActivity activity = made.activity();
+  DeviceWork early = activity.work.front();  // of no step, before the first
+  early.begin_ns = made.steps.front().begin_ns - 5000;
+  early.end_ns = early.begin_ns + 7;
+  early.correlation = 1 << 30;
+  early.graph_node = 0;
+  activity.work.push_back(early);
+  const Trace trace = traced(made, activity);
+  const nlohmann::json file = nlohmann::json::parse(trace_json(program, cell.step.plan, trace, {}));
+  std::map<std::tuple<std::string, std::string, std::string>, std::int64_t> sums;
+  std::map<std::string, int> arrows;
+  std::size_t work = 0;
+  for (const nlohmann::json& event : file.at("traceEvents")) {
+    EXPECT_GE(event.value("ts", 0.), 0) << event;
+    if (event.at("ph") == "s" || event.at("ph") == "f") ++arrows[event.at("ph")];
+    const std::string category = event.value("cat", "");
+    if (category != "kernel" && category != "gpu_memcpy" && category != "gpu_memset") continue;
+    ++work;
+    EXPECT_EQ(event.at("tid"), event.at("args").at("stream"));
+    const nlohmann::json& said = event.at("args");
+    sums[{said.at("phase"), said.at("layer"), said.at("operation")}] += testing::nanoseconds_of(event.at("dur"));
+  }
+  EXPECT_EQ(work, trace.device.size());
+  EXPECT_EQ((sums[{"outside", "", "unknown"}]), 7);
+  for (const AttributedTime& row : attribute(program, trace)) {
+    if (row.operation == "gaps" || row.operation == "overlap") continue;
+    EXPECT_EQ(static_cast<double>(sums[{row.phase, row.site, row.operation}]) / 3, row.time_ns) << row.operation;
+  }
+  EXPECT_EQ(arrows["s"], arrows["f"]);
+  EXPECT_EQ(arrows["s"], 3 * (2 + program.micro_steps));  // a step: control block, update, and a graph a micro-step
+}
+
 TEST_F(DeviceTrace, owners_are_what_is_issued_while_they_are_innermost) {
   FakeCapture capture;
+  const std::unique_ptr<Executor> executor = make_executor(program, cell.step.plan, this_cpu(1), true);
   {
-    DeviceIssues issues(capture, 2);
+    DeviceIssues issues(capture, *executor, 2);
     EXPECT_EQ(capture.owner(), WorkOwner{});
     issues.operation_begins(4, 1);  // recorded for a graph
     EXPECT_EQ(capture.owner(), (WorkOwner{.step = -1, .micro_step = 1, .operation = 4}));
     issues.operation_ends(4, 1);
+    issues.step_begins();  // to warm up
+    issues.replay_begins(1);
+    EXPECT_TRUE(capture.owner().set_up);
+    issues.step_ends();
+    EXPECT_TRUE(issues.steps().empty());
+    issues.count_steps();
     issues.step_begins();
     issues.step_ends();
     issues.step_begins();
