@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 
+#include "harness/device_memory.h"
 #include "harness/disturbance.h"
 #include "harness/numerics.h"
 #include "harness/planned.h"
@@ -173,7 +174,12 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
     visit.loss_scaling = {.scale = control.loss_scale, .skipped_steps = control.skips, .steps = control.step};
   }
   visit.device_reports_bytes = session.executor().device_reports_bytes();
-  if (!visit.device_reports_bytes) visit.device_reports_bytes = largest_resident_bytes();
+  if (visit.device_reports_bytes) {
+    visit.device_memory =
+        device_memory(session, request.machine, profiler ? &*profiler : nullptr, *visit.device_reports_bytes);
+  } else {
+    visit.device_reports_bytes = largest_resident_bytes();
+  }
 }
 
 void fail(Visit& visit, Outcome outcome, std::string reason) {

@@ -30,7 +30,8 @@ class StepProfiler {
   [[nodiscard]] Trace finish(Session& session);
 
   [[nodiscard]] const std::string& method() const { return method_; }  // for people; whole after prepare()
-  [[nodiscard]] const std::vector<DeviceAllocation>& allocations() const { return allocations_; }  // after finish()
+  [[nodiscard]] const std::vector<DeviceAllocation>& allocations() const { return allocations_; }  // by time, after finish()
+  [[nodiscard]] std::int64_t device_bytes() const { return device_bytes_; }  // of the card, that it took between prepare() and begin()
 
  private:
   std::unique_ptr<Capture> capture_;
@@ -40,6 +41,7 @@ class StepProfiler {
   std::optional<ObserverPair> pair_;
   Observer* observer_ = nullptr;
   std::vector<DeviceAllocation> allocations_;
+  std::int64_t device_bytes_ = 0;
 };
 
 }  // namespace stepscope

@@ -82,6 +82,7 @@ struct CudaExecutor::Parts {
 
   BatchCopies batches{stream};
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
+  std::int64_t graph_bytes = 0;
 
   Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, SimulatedCard* simulated)
       : program(p),
@@ -160,9 +161,12 @@ struct CudaExecutor::Parts {
   }
 
   void capture() {
+    first_graph.reset(), next_graph.reset(), update_graph.reset();
+    const std::int64_t taken = taken_bytes();
     first_graph.emplace(stream, [&] { issue_first(); });
     if (program.micro_steps > 1) next_graph.emplace(stream, [&] { issue_next(1); });
     update_graph.emplace(stream, [&] { issue(Section::update, 0); });
+    graph_bytes = taken_bytes() - taken;
   }
 
   void send_control(double learning_rate) {
@@ -315,6 +319,8 @@ void CudaExecutor::step(double learning_rate) {
 }
 
 std::optional<std::int64_t> CudaExecutor::device_reports_bytes() const { return taken_bytes(); }
+
+std::int64_t CudaExecutor::graph_bytes() const { return parts_->graph_bytes; }
 
 std::int64_t CudaExecutor::now_ns() const {
   return parts_->simulation != nullptr ? parts_->simulation->now_ns() : steady_ns();

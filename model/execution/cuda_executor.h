@@ -36,6 +36,7 @@ class CudaExecutor final : public Executor {
   [[nodiscard]] std::int64_t now_ns() const override;
   [[nodiscard]] bool computes() const override;
   [[nodiscard]] std::optional<std::int64_t> device_reports_bytes() const override;  // by all who use the card
+  [[nodiscard]] std::int64_t graph_bytes() const override;
   [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;
 
  private:

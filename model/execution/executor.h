@@ -46,6 +46,8 @@ class Executor {
   // Of its device's memory taken now, by the device's own count; none where that is the host's.
   [[nodiscard]] virtual std::optional<std::int64_t> device_reports_bytes() const { return std::nullopt; }
 
+  [[nodiscard]] virtual std::int64_t graph_bytes() const { return 0; }  // of them what its recorded work holds
+
   // Bytes really used by one step, found by running two steps over poisoned memory with states restored afterwards:
   // never copied from the plan. Any value whose bytes differ from its plan is named in `differences`.
   struct UsedBytes {
