@@ -49,7 +49,8 @@ double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* resu
   }
   const auto time = static_cast<double>(now_ns() - begin_ns);
   heartbeat.beat();
-  if (session.executor().computes() && diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
+  if (session.executor().computes() && diverged(step))
+    throw Diverged{why_diverged(step, session.executor().control().step)};
   if (result != nullptr) *result = step;
   return time;
 }

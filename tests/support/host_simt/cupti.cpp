@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 #include <set>
+#include <utility>
 
 namespace stepscope::host_simt {
 
@@ -102,7 +103,8 @@ void put(const Record& record) {
 void put_kernel(const Described& work, const Placed& placed) {
   CUpti_ActivityKernel10 r;
   std::memset(&r, 0, sizeof(r));
-  r.kind = on(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) ? CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL : CUPTI_ACTIVITY_KIND_KERNEL;
+  r.kind =
+      on(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) ? CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL : CUPTI_ACTIVITY_KIND_KERNEL;
   r.start = static_cast<std::uint64_t>(placed.start_ns), r.end = static_cast<std::uint64_t>(placed.end_ns);
   r.completed = r.end;
   r.contextId = context, r.streamId = placed.stream, r.correlationId = placed.correlation;
@@ -126,8 +128,9 @@ void put_copy(const Described& work, const Placed& placed) {
   std::memset(&r, 0, sizeof(r));
   r.kind = CUPTI_ACTIVITY_KIND_MEMCPY;
   const bool in = work.direction == cudaMemcpyHostToDevice, out = work.direction == cudaMemcpyDeviceToHost;
-  r.copyKind = in ? CUPTI_ACTIVITY_MEMCPY_KIND_HTOD
-                  : out ? CUPTI_ACTIVITY_MEMCPY_KIND_DTOH : CUPTI_ACTIVITY_MEMCPY_KIND_DTOD;
+  r.copyKind = in    ? CUPTI_ACTIVITY_MEMCPY_KIND_HTOD
+               : out ? CUPTI_ACTIVITY_MEMCPY_KIND_DTOH
+                     : CUPTI_ACTIVITY_MEMCPY_KIND_DTOD;
   r.srcKind = memory_kind(!in, work.pinned), r.dstKind = memory_kind(!out, work.pinned);
   r.flags = work.pinned ? CUPTI_ACTIVITY_FLAG_MEMCPY_ASYNC : 0;
   r.bytes = work.bytes, r.copyCount = 1;
@@ -180,8 +183,8 @@ void put_memory(bool allocated, bool asynchronous, CUpti_ActivityMemoryKind kind
   CUpti_ActivityMemory4 r;
   std::memset(&r, 0, sizeof(r));
   r.kind = CUPTI_ACTIVITY_KIND_MEMORY2;
-  r.memoryOperationType = allocated ? CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_ALLOCATION
-                                    : CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_RELEASE;
+  r.memoryOperationType =
+      allocated ? CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_ALLOCATION : CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_RELEASE;
   r.memoryKind = kind;
   r.correlationId = ApiCall::current();
   r.address = reinterpret_cast<std::uint64_t>(at), r.bytes = bytes;
