@@ -7,7 +7,7 @@ namespace stepscope {
 
 namespace {
 
-std::int64_t live_bytes(const std::vector<DeviceAllocation>& allocations) {
+std::int64_t allocated_bytes(const std::vector<DeviceAllocation>& allocations) {
   std::map<std::uint64_t, std::int64_t> live;  // by address
   for (const DeviceAllocation& one : allocations) {
     if (one.memory != DeviceAllocation::Memory::device && one.memory != DeviceAllocation::Memory::pool) continue;
@@ -32,7 +32,7 @@ NamedBytes device_memory(const Session& session, const Machine& machine, const S
                   {"context", machine.context_bytes},
                   {"graphs", session.executor().graph_bytes()}};
   if (profiler != nullptr && !profiler->allocations().empty()) {
-    rows.emplace_back("libraries", live_bytes(profiler->allocations()) - states - arena);
+    rows.emplace_back("libraries", allocated_bytes(profiler->allocations()) - states - arena);
     rows.emplace_back("profiler", profiler->device_bytes());
   }
   std::int64_t residual = reported_bytes;

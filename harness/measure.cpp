@@ -106,8 +106,7 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
 }
 
 void add_untraced_steps(ProfilerAccount& account, Session& session, std::int64_t steps, const Heartbeat& heartbeat) {
-  for (std::int64_t i = 0; i < steps; ++i)
-    account.untraced_step_time_ns.push_back(timed_step(session, heartbeat));
+  for (std::int64_t i = 0; i < steps; ++i) account.untraced_step_time_ns.push_back(timed_step(session, heartbeat));
 }
 
 // As many steps unseen before and after those that are seen: what looking costs is measured where it is paid.

@@ -30,8 +30,12 @@ class StepProfiler {
   [[nodiscard]] Trace finish(Session& session);
 
   [[nodiscard]] const std::string& method() const { return method_; }  // for people; whole after prepare()
-  [[nodiscard]] const std::vector<DeviceAllocation>& allocations() const { return allocations_; }  // by time, after finish()
-  [[nodiscard]] std::int64_t device_bytes() const { return device_bytes_; }  // of the card, that it took between prepare() and begin()
+  [[nodiscard]] const std::vector<DeviceAllocation>& allocations() const {
+    return allocations_;
+  }  // by time, after finish()
+  [[nodiscard]] std::int64_t device_bytes() const {
+    return device_bytes_;
+  }  // of the card, that it took between prepare() and begin()
 
  private:
   std::unique_ptr<Capture> capture_;

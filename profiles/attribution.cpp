@@ -27,7 +27,8 @@ std::vector<const DeviceSpan*> in_steps(const Trace& trace) {
   std::vector<const DeviceSpan*> spans;
   for (const DeviceSpan& span : trace.device)
     if (span.owner.step >= 0) spans.push_back(&span);
-  std::stable_sort(spans.begin(), spans.end(), [](const auto* a, const auto* b) { return a->owner.step < b->owner.step; });
+  std::stable_sort(spans.begin(), spans.end(),
+                   [](const auto* a, const auto* b) { return a->owner.step < b->owner.step; });
   return spans;
 }
 
@@ -79,7 +80,9 @@ std::vector<AttributedTime> attribute(const Program& program, const Trace& trace
     row_of_operation[i] = place->second;
   }
   if (trace.steps.empty()) return {};
-  const auto mean_ns = [&](std::int64_t ns) { return static_cast<double>(ns) / static_cast<double>(trace.steps.size()); };
+  const auto mean_ns = [&](std::int64_t ns) {
+    return static_cast<double>(ns) / static_cast<double>(trace.steps.size());
+  };
   for (const Span& span : trace.spans) {
     if (span.step > 0) continue;  // work is the same in every step
     const auto operation = static_cast<std::size_t>(span.operation);

@@ -71,8 +71,7 @@ std::vector<KernelTime> kernel_times(const Program& program, const Trace& trace)
   std::map<std::tuple<std::string, std::string, std::string, std::string>, KernelTime> rows;
   for (const DeviceSpan& span : trace.device) {
     KernelTime place = place_of(program, span);
-    KernelTime& row =
-        rows.try_emplace({place.phase, place.site, place.operation, place.name}, place).first->second;
+    KernelTime& row = rows.try_emplace({place.phase, place.site, place.operation, place.name}, place).first->second;
     row.count += 1;
     row.time_ns += static_cast<double>(span.work.duration_ns());
     if (span.work.bytes) {

@@ -15,7 +15,8 @@ std::uint64_t packed(const WorkOwner& owner) {
   const auto field = [](std::int64_t value, int bits) { return low(static_cast<std::uint64_t>(value), bits); };
   return ours | (owner.set_up ? set_up_bit : 0) |
          field(std::int64_t{owner.step} + 1, step_bits) << (operation_bits + step_bits) |
-         field(owner.micro_step, step_bits) << operation_bits | field(std::int64_t{owner.operation} + 1, operation_bits);
+         field(owner.micro_step, step_bits) << operation_bits |
+         field(std::int64_t{owner.operation} + 1, operation_bits);
 }
 
 std::optional<WorkOwner> unpacked(std::uint64_t number) {

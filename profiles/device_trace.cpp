@@ -174,7 +174,8 @@ Trace device_trace(const Program& program, const std::vector<StepSpan>& steps, D
   const auto order = [](const DeviceSpan& a) {
     return std::tie(a.work.begin_ns, a.work.end_ns, a.work.stream, a.work.correlation, a.work.graph_node, a.work.name);
   };
-  std::sort(trace.device.begin(), trace.device.end(), [&](const auto& a, const auto& b) { return order(a) < order(b); });
+  std::sort(trace.device.begin(), trace.device.end(),
+            [&](const auto& a, const auto& b) { return order(a) < order(b); });
   trace.calls = std::move(activity.calls);
   std::sort(trace.calls.begin(), trace.calls.end(), [](const DeviceCall& a, const DeviceCall& b) {
     return std::tie(a.begin_ns, a.correlation) < std::tie(b.begin_ns, b.correlation);

@@ -32,7 +32,9 @@ class DeviceIssues final : public Observer {
   void replay_begins(int micro_step) override;
   void replay_ends() override;
   void step_ends() override;
-  [[nodiscard]] const std::vector<StepSpan>& steps() const { return steps_; }  // as the host issued them, by the executor's clock
+  [[nodiscard]] const std::vector<StepSpan>& steps() const {
+    return steps_;
+  }  // as the host issued them, by the executor's clock
 
  private:
   void push(std::int32_t micro_step, std::int32_t operation);

@@ -60,8 +60,8 @@ class DeviceWriter {
 
   static int process_of(const DeviceWork& work) { return first_card_process + static_cast<int>(work.device); }
   std::uint32_t track_of_thread(std::uint32_t thread) {  // threads' own numbers are those of the system
-    const auto next = static_cast<std::uint32_t>(tracks_.first_host_track) + 1 +
-                      static_cast<std::uint32_t>(track_of_thread_.size());
+    const auto next =
+        static_cast<std::uint32_t>(tracks_.first_host_track) + 1 + static_cast<std::uint32_t>(track_of_thread_.size());
     return track_of_thread_.emplace(thread, next).first->second;
   }
 
@@ -75,16 +75,17 @@ class DeviceWriter {
     std::set<std::pair<int, std::uint32_t>> streams;
     for (const DeviceSpan& span : trace_.device) {
       const int process = process_of(span.work);
-      if (cards.insert(process).second)
-        name("process_name", process, 0, "card " + std::to_string(span.work.device));
+      if (cards.insert(process).second) name("process_name", process, 0, "card " + std::to_string(span.work.device));
       if (streams.emplace(process, span.work.stream).second)
         name("thread_name", process, span.work.stream, "stream " + std::to_string(span.work.stream));
     }
     for (const DeviceCall& call : trace_.calls)
       if (!track_of_thread_.contains(call.thread))
-        name("thread_name", tracks_.host_process, track_of_thread(call.thread), "calls of thread " + std::to_string(call.thread));
+        name("thread_name", tracks_.host_process, track_of_thread(call.thread),
+             "calls of thread " + std::to_string(call.thread));
     if (!trace_.overheads.empty())
-      name("thread_name", tracks_.host_process, static_cast<std::uint32_t>(tracks_.first_host_track), "profiler and driver");
+      name("thread_name", tracks_.host_process, static_cast<std::uint32_t>(tracks_.first_host_track),
+           "profiler and driver");
   }
 
   void add_work(const DeviceSpan& span) {

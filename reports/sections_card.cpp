@@ -17,12 +17,12 @@ const Visit* last_visit_with(const Cell& cell, auto&& test) {
 }
 
 // Names of kernels hold all their template arguments: what is longer is cut here and whole in kernels.csv.
-std::string shortened(const std::string& name) {
+std::string cut_name(const std::string& name) {
   constexpr std::size_t most = 72;
   return name.size() <= most ? name : name.substr(0, most - 1) + "…";
 }
 
-std::string place_of(const KernelSum& kernel) {
+std::string place_of_kernel(const KernelSum& kernel) {
   const std::string where = kernel.site.empty() ? "" : " of " + kernel.site;
   return fmt::format("{} {}{}", kernel.phase, kernel.operation, where);
 }
@@ -38,20 +38,21 @@ Table kernels_table(const Analysis& analysis, const Cell& cell) {
     steps_ns += kernel.phase == "outside" ? 0 : kernel.time_ns;
   }
   const Unit unit = time_unit(largest);
-  Table table{.name = "kernels",
-              .caption = fmt::format("{}: kernels, copies and sets of the card in a step, {} in all; whole in kernels.csv.",
-                                     analysis.names.label(cell.record), format_time(steps_ns)),
-              .columns = {{.title = "kernel", .number = false},
-                          {.title = "of", .number = false},
-                          {.title = "runs"},
-                          {.title = "time", .unit = unit.name},
-                          {.title = "share", .unit = "%"}},
-              .sortable = true,
-              .shown_rows = 10};
+  Table table{
+      .name = "kernels",
+      .caption = fmt::format("{}: kernels, copies and sets of the card in a step, {} in all; whole in kernels.csv.",
+                             analysis.names.label(cell.record), format_time(steps_ns)),
+      .columns = {{.title = "kernel", .number = false},
+                  {.title = "of", .number = false},
+                  {.title = "runs"},
+                  {.title = "time", .unit = unit.name},
+                  {.title = "share", .unit = "%"}},
+      .sortable = true,
+      .shown_rows = 10};
   for (const KernelSum& kernel : visit->kernels) {
     const bool outside = kernel.phase == "outside";
     const double share = outside || steps_ns == 0 ? 0 : 100 * kernel.time_ns / steps_ns;
-    table.rows.push_back({text_cell(shortened(kernel.name), "code"), text_cell(place_of(kernel)),
+    table.rows.push_back({text_cell(cut_name(kernel.name), "code"), text_cell(place_of_kernel(kernel)),
                           number_cell(fmt::format("{:g}", kernel.count), kernel.count),
                           number_cell(in(unit, kernel.time_ns), kernel.time_ns),
                           outside ? no_value() : number_cell(fmt::format("{:.1f}", share), share)});
@@ -60,13 +61,14 @@ Table kernels_table(const Analysis& analysis, const Cell& cell) {
 }
 
 Table card_memory_table(const Analysis& analysis) {
-  Table table{.name = "card_memory",
-              .caption =
-                  "A card's memory by who holds it, in bytes, until it is what the card itself reports. Libraries and the "
-                  "profiler are known of profiled visits alone; the residual is what nobody named.",
-              .columns = {{.title = "cell", .number = false}},
-              .sortable = true,
-              .shown_rows = 8};
+  Table table{
+      .name = "card_memory",
+      .caption =
+          "A card's memory by who holds it, in bytes, until it is what the card itself reports. Libraries and the "
+          "profiler are known of profiled visits alone; the residual is what nobody named.",
+      .columns = {{.title = "cell", .number = false}},
+      .sortable = true,
+      .shown_rows = 8};
   std::vector<std::string> holders;
   std::vector<std::pair<const Cell*, const Visit*>> shown;
   for (const Cell& cell : analysis.run.cells) {

@@ -150,7 +150,8 @@ void add_overhead(Table& table, const Analysis& analysis) {
       "{:+.1f} % of its time more, at most {:+.1f} %",
       100 * median_of(overheads), 100 * *most->profiler_overhead);
   if (most->profiler_overhead_low)
-    text += fmt::format(" ({:+.1f} to {:+.1f} %)", 100 * *most->profiler_overhead_low, 100 * *most->profiler_overhead_high);
+    text +=
+        fmt::format(" ({:+.1f} to {:+.1f} %)", 100 * *most->profiler_overhead_low, 100 * *most->profiler_overhead_high);
   text += " in " + analysis.names.label(*most);
   const bool too_much = *most->profiler_overhead > most_overhead;
   if (too_much) text += "; above 3 %, so read times of operations with care";
@@ -180,7 +181,7 @@ Accounts accounts_of(const MeasuredRun& run) {
   return all;
 }
 
-std::string listed(const std::map<std::string, std::int64_t>& times_ns) {
+std::string readable_times(const std::map<std::string, std::int64_t>& times_ns) {
   std::string text;
   for (const auto& [name, ns] : times_ns)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, format_time(static_cast<double>(ns)));
@@ -198,12 +199,12 @@ void add_attribution(Table& table, const MeasuredRun& run) {
   std::string text = fmt::format("{:.2f} % of the card's {} belong to operations",
                                  100 * static_cast<double>(all.operations_ns) / static_cast<double>(all.device_ns),
                                  format_time(static_cast<double>(all.device_ns)));
-  if (!all.remainders_ns.empty()) text += "; the rest: " + listed(all.remainders_ns);
+  if (!all.remainders_ns.empty()) text += "; the rest: " + readable_times(all.remainders_ns);
   if (all.lost > 0) text += "; records were lost: see each visit's profiler";
   const auto unknown = all.remainders_ns.find("unknown");
   const bool bad = all.lost > 0 || (unknown != all.remainders_ns.end() && unknown->second > all.device_ns / 1000);
   add(table, "attribution", text, bad ? "bad" : "");
-  if (!all.overheads_ns.empty()) add(table, "profiler's own", listed(all.overheads_ns));
+  if (!all.overheads_ns.empty()) add(table, "profiler's own", readable_times(all.overheads_ns));
 }
 
 void add_verification(Table& table, const Analysis& analysis) {

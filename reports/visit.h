@@ -54,7 +54,8 @@ struct SpanSum {  // all runs of one operation at one layer site in one phase, s
 
 struct KernelSum {  // all runs of one kernel, copy or set of a card at one place
   std::string name = {};
-  std::string phase = {}, site = {}, operation = {};  // as a SpanSum's; phase "between" or "outside" of steps: whose it is instead
+  std::string phase = {}, site = {},
+              operation = {};  // as a SpanSum's; phase "between" or "outside" of steps: whose it is instead
   double count = 0;  // a step; outside: of all that was looked at, as is its time
   double time_ns = 0;
   std::optional<double> flops = {}, bytes = {};  // a step's, where they are known

@@ -60,8 +60,8 @@ std::optional<StepWindow> window_of(const StepCommand& command) {
   const auto last = std::from_chars(colon ? first.ptr + 1 : end, end, window.last);
   if (!colon || last.ec != std::errc() || last.ptr != end || window.first < 1 || window.last < window.first ||
       window.last > command.steps)
-    throw UsageError(fmt::format("--profile-window {}: must be FIRST:LAST within the {} of --steps, or last", text,
-                                 command.steps));
+    throw UsageError(
+        fmt::format("--profile-window {}: must be FIRST:LAST within the {} of --steps, or last", text, command.steps));
   return window;
 }
 

@@ -32,17 +32,17 @@ std::string why_cupti_is_missing() { return cupti().why; }
 
 }  // namespace stepscope
 
-#define STEPSCOPE_CUPTI_FORWARD(name, parameters, arguments)                        \
-  __attribute__((weak)) CUptiResult CUPTIAPI name parameters {                      \
-    static auto* const function = stepscope::cupti_entry<decltype(name)>(#name);    \
-    return function == nullptr ? CUPTI_ERROR_NOT_INITIALIZED : function arguments;  \
+#define STEPSCOPE_CUPTI_FORWARD(name, parameters, arguments)                       \
+  __attribute__((weak)) CUptiResult CUPTIAPI name parameters {                     \
+    static auto* const function = stepscope::cupti_entry<decltype(name)>(#name);   \
+    return function == nullptr ? CUPTI_ERROR_NOT_INITIALIZED : function arguments; \
   }
 
 extern "C" {
 STEPSCOPE_CUPTI_FORWARD(cuptiGetVersion, (uint32_t * version), (version))
 STEPSCOPE_CUPTI_FORWARD(cuptiGetResultString, (CUptiResult result, const char** text), (result, text))
-STEPSCOPE_CUPTI_FORWARD(cuptiGetCallbackName,
-                        (CUpti_CallbackDomain domain, uint32_t callback, const char** name), (domain, callback, name))
+STEPSCOPE_CUPTI_FORWARD(cuptiGetCallbackName, (CUpti_CallbackDomain domain, uint32_t callback, const char** name),
+                        (domain, callback, name))
 STEPSCOPE_CUPTI_FORWARD(cuptiSubscribe_v2,
                         (CUpti_SubscriberHandle * subscriber, CUpti_CallbackFunc callback, void* data,
                          CUpti_SubscriberParams* parameters),
@@ -63,8 +63,8 @@ STEPSCOPE_CUPTI_FORWARD(cuptiActivityDisable, (CUpti_ActivityKind kind), (kind))
 STEPSCOPE_CUPTI_FORWARD(cuptiActivityEnableRuntimeApi, (CUpti_CallbackId callback, uint8_t enable), (callback, enable))
 STEPSCOPE_CUPTI_FORWARD(cuptiActivityEnableDriverApi, (CUpti_CallbackId callback, uint8_t enable), (callback, enable))
 STEPSCOPE_CUPTI_FORWARD(cuptiActivityFlushAll, (uint32_t flag), (flag))
-STEPSCOPE_CUPTI_FORWARD(cuptiActivityGetNextRecord,
-                        (uint8_t * buffer, size_t valid_bytes, CUpti_Activity** record), (buffer, valid_bytes, record))
+STEPSCOPE_CUPTI_FORWARD(cuptiActivityGetNextRecord, (uint8_t * buffer, size_t valid_bytes, CUpti_Activity** record),
+                        (buffer, valid_bytes, record))
 STEPSCOPE_CUPTI_FORWARD(cuptiActivityGetNumDroppedRecords, (CUcontext context, uint32_t stream, size_t* dropped),
                         (context, stream, dropped))
 STEPSCOPE_CUPTI_FORWARD(cuptiActivityPushExternalCorrelationId, (CUpti_ExternalCorrelationKind kind, uint64_t id),

@@ -109,13 +109,12 @@ class RecordReader {
 
   void add(const CUpti_ActivityMemory4& r) {
     const bool pooled = r.isAsync != 0 && r.memoryPoolConfig.memoryPoolType != CUPTI_ACTIVITY_MEMORY_POOL_TYPE_INVALID;
-    activity_.allocations.push_back(
-        {.memory = pooled ? DeviceAllocation::Memory::pool : memory_of(r.memoryKind),
-         .release = r.memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_RELEASE,
-         .address = r.address,
-         .bytes = signed_of(r.bytes),
-         .at_ns = signed_of(r.timestamp),
-         .correlation = r.correlationId});
+    activity_.allocations.push_back({.memory = pooled ? DeviceAllocation::Memory::pool : memory_of(r.memoryKind),
+                                     .release = r.memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_RELEASE,
+                                     .address = r.address,
+                                     .bytes = signed_of(r.bytes),
+                                     .at_ns = signed_of(r.timestamp),
+                                     .correlation = r.correlationId});
   }
   // A pool's size is no allocation of its own: what is taken from it is told by records of memory.
   void add(const CUpti_ActivityMemoryPool3&) {}

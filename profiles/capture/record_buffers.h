@@ -30,7 +30,8 @@ class RecordBuffers {
     for (int i = 0; i < beforehand; ++i) free_.push_back(zeroed());
   }
 
-  [[nodiscard]] std::uint8_t* take() {  // null where there is no memory: the profiler then drops records, and counts them
+  [[nodiscard]] std::uint8_t*
+  take() {  // null where there is no memory: the profiler then drops records, and counts them
     const std::lock_guard lock(mutex_);
     Bytes next;
     if (!free_.empty()) {

@@ -5,17 +5,15 @@
 
 #include <algorithm>
 
-#include "harness/matrix.h"
-#include "harness/planned.h"
-#include "model/cpu/machine.h"
-#include "model/execution/make_executor.h"
 #include "model/program/cost.h"
+#include "model/program/memory_plan.h"
 #include "model/program/operation.h"
 #include "profiles/attribution.h"
 #include "profiles/device_account.h"
 #include "profiles/perfetto.h"
 #include "tests/support/fake_capture.h"
 #include "tests/support/made_records.h"
+#include "tests/support/programs.h"
 #include "tests/support/trace_file.h"
 
 namespace stepscope {
@@ -64,11 +62,23 @@ class DeviceTrace : public ::testing::Test {
     return static_cast<double>(sum) / static_cast<double>(made.busy.size());
   }
 
-  const PlannedCell cell = plan_cell(
-      matrix_of(overrides_of({"precision=bf16", "checkpointing=TransformerBlock", "accumulation=3"}, "tiny", ""))
-          .cells.front(),
-      this_cpu(1), {});
-  const Program& program = cell.step.program;
+  const Program program = testing::step_of({"tiny", "bf16", std::string("TransformerBlock"), 3});
+};
+
+// An executor that only tells the time.
+class Clock final : public Executor {
+ public:
+  void initialise(std::uint64_t) override {}
+  void write(StateId, std::span<const std::byte>) override {}
+  void read(StateId, std::span<std::byte>) const override {}
+  void read(ValueId, std::span<std::byte>) const override {}
+  ControlBlock& control() override { return control_; }
+  void step(double) override {}
+  void observe(Observer*) override {}
+  UsedBytes measure_used_bytes(double) override { return {}; }
+
+ private:
+  ControlBlock control_;
 };
 
 double row_named(const std::vector<AttributedTime>& rows, const std::string& operation) {
@@ -214,7 +224,7 @@ TEST_F(DeviceTrace, file_alone_gives_the_rows_to_the_nanosecond) {
   early.graph_node = 0;
   activity.work.push_back(early);
   const Trace trace = traced(made, activity);
-  const nlohmann::json file = nlohmann::json::parse(trace_json(program, cell.step.plan, trace, {}));
+  const nlohmann::json file = nlohmann::json::parse(trace_json(program, plan_memory(program), trace, {}));
   std::map<std::tuple<std::string, std::string, std::string>, std::int64_t> sums;
   std::map<std::string, int> arrows;
   std::size_t work = 0;
@@ -235,14 +245,14 @@ TEST_F(DeviceTrace, file_alone_gives_the_rows_to_the_nanosecond) {
     EXPECT_EQ(static_cast<double>(sums[{row.phase, row.site, row.operation}]) / 3, row.time_ns) << row.operation;
   }
   EXPECT_EQ(arrows["s"], arrows["f"]);
-  EXPECT_EQ(arrows["s"], 3 * (2 + program.micro_steps));  // a step: control block, update, and a graph a micro-step
+  EXPECT_EQ(arrows["s"], 3 * (1 + program.micro_steps));  // a step: control block and a graph a micro-step
 }
 
 TEST_F(DeviceTrace, owners_are_what_is_issued_while_they_are_innermost) {
   FakeCapture capture;
-  const std::unique_ptr<Executor> executor = make_executor(program, cell.step.plan, this_cpu(1), true);
+  const Clock clock;
   {
-    DeviceIssues issues(capture, *executor, 2);
+    DeviceIssues issues(capture, clock, 2);
     EXPECT_EQ(capture.owner(), WorkOwner{});
     issues.operation_begins(4, 1);  // recorded for a graph
     EXPECT_EQ(capture.owner(), (WorkOwner{.step = -1, .micro_step = 1, .operation = 4}));

@@ -17,7 +17,8 @@ constexpr std::uint32_t compute_stream = 7, other_stream = 13;
 MadeRecords::MadeRecords(const Program& program, const RecordSetting& setting)
     : program_(program), setting_(setting), random_(setting.seed) {
   correlation_ = static_cast<std::uint32_t>(1 + some(1 << 20));
-  for (int i = 0; i < 20; ++i) names_.push_back("_Z" + std::to_string(3 + i % 7) + std::string(3 + i % 7, 'k') + "PfS_");
+  for (int i = 0; i < 20; ++i)
+    names_.push_back("_Z" + std::to_string(3 + i % 7) + std::string(3 + i % 7, 'k') + "PfS_");
   for (int step = 0; step < setting_.steps; ++step) run_step(step);
 }
 
@@ -110,7 +111,8 @@ void MadeRecords::run_operation(int operation, int micro_step, std::uint32_t cor
       correlation = launch(packed({.step = step, .micro_step = micro_step, .operation = operation}), known);
     }
     const std::int64_t begin_ns = now_ns_ + some(400), ns = some(operation % 3 == 0 ? 40'000 : 900);
-    add_work(!second && some(5) > 0, second ? other_stream : compute_stream, begin_ns, begin_ns + ns, correlation, node);
+    add_work(!second && some(5) > 0, second ? other_stream : compute_stream, begin_ns, begin_ns + ns, correlation,
+             node);
     count(operation, ns, known);
     if (!second) now_ns_ = begin_ns + ns;
   }

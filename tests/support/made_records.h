@@ -55,8 +55,8 @@ class MadeRecords {
   void run_step(int step);
   void run_operation(int operation, int micro_step, std::uint32_t correlation, bool owned);
   std::uint32_t launch(std::uint64_t owner, bool owned);
-  void add_work(bool kernel, std::uint32_t stream, std::int64_t begin_ns, std::int64_t end_ns, std::uint32_t correlation,
-                std::uint64_t node);
+  void add_work(bool kernel, std::uint32_t stream, std::int64_t begin_ns, std::int64_t end_ns,
+                std::uint32_t correlation, std::uint64_t node);
   void count(int operation, std::int64_t ns, bool owned);
   std::int64_t some(std::int64_t most) { return std::uniform_int_distribution<std::int64_t>(0, most)(random_); }
 
