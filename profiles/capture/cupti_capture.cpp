@@ -45,7 +45,7 @@ bool asks_for_work(std::string_view call) {
   const auto holds = [&](std::string_view part) { return call.find(part) != std::string_view::npos; };
   if (holds("Node") || holds("HostFunc") || holds("LaunchConfig")) return false;
   for (const std::string_view part : {"LaunchKernel", "LaunchCooperative", "GraphLaunch", "cuLaunchGrid", "Memcpy",
-                                      "Memset", "Malloc", "cudaFree", "cuMemAlloc", "cuMemFree"})
+                                      "Memset", "Malloc", "HostAlloc", "cudaFree", "cuMemAlloc", "cuMemFree"})
     if (holds(part)) return true;
   return false;
 }
@@ -100,7 +100,8 @@ class CuptiCapture final : public Capture {
   std::string trace_work() override {
     try {
       for (const CUpti_ActivityKind kind : work_kinds) require(cuptiActivityEnable(kind), "activities");
-      enable_calls(1);
+      if (set_runtime_calls(1) == 0) require(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "calls");
+      if (set_driver_calls(1) == 0) require(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER), "calls");
       for (const CUpti_CallbackId callback : node_callbacks)
         require(cuptiEnableCallback(1, subscriber_, CUPTI_CB_DOMAIN_RESOURCE, callback), "nodes of graphs");
     } catch (const CuptiRefused& refused) {
@@ -151,16 +152,22 @@ class CuptiCapture final : public Capture {
     }
   }
 
-  static void enable_calls(std::uint8_t enable) {
-    const auto each = [&](CUpti_CallbackDomain domain, std::uint32_t count, auto&& set) {
-      for (std::uint32_t callback = 1; callback < count; ++callback) {
-        const char* name = nullptr;
-        if (cuptiGetCallbackName(domain, callback, &name) == CUPTI_SUCCESS && name != nullptr && asks_for_work(name))
-          require(set(callback, enable), name);
-      }
-    };
-    each(CUPTI_CB_DOMAIN_RUNTIME_API, CUPTI_RUNTIME_TRACE_CBID_SIZE, cuptiActivityEnableRuntimeApi);
-    each(CUPTI_CB_DOMAIN_DRIVER_API, CUPTI_DRIVER_TRACE_CBID_SIZE, cuptiActivityEnableDriverApi);
+  // How many of them CUPTI takes: other versions may know some no longer.
+  static int set_calls(CUpti_CallbackDomain domain, std::uint32_t count, decltype(cuptiActivityEnableRuntimeApi)* set,
+                       std::uint8_t enable) {
+    int taken = 0;
+    for (std::uint32_t callback = 1; callback < count; ++callback) {
+      const char* name = nullptr;
+      if (cuptiGetCallbackName(domain, callback, &name) == CUPTI_SUCCESS && name != nullptr && asks_for_work(name))
+        taken += set(callback, enable) == CUPTI_SUCCESS ? 1 : 0;
+    }
+    return taken;
+  }
+  static int set_runtime_calls(std::uint8_t enable) {
+    return set_calls(CUPTI_CB_DOMAIN_RUNTIME_API, CUPTI_RUNTIME_TRACE_CBID_SIZE, cuptiActivityEnableRuntimeApi, enable);
+  }
+  static int set_driver_calls(std::uint8_t enable) {
+    return set_calls(CUPTI_CB_DOMAIN_DRIVER_API, CUPTI_DRIVER_TRACE_CBID_SIZE, cuptiActivityEnableDriverApi, enable);
   }
 
   void require_flushed() {
@@ -176,10 +183,10 @@ class CuptiCapture final : public Capture {
     while (!owners_.empty()) pop();
     for (const CUpti_ActivityKind kind : work_kinds) cuptiActivityDisable(kind);
     for (const CUpti_ActivityKind kind : memory_kinds) cuptiActivityDisable(kind);
-    try {
-      enable_calls(0);
-    } catch (const CuptiRefused&) {  // were not enabled
-    }
+    set_runtime_calls(0);
+    set_driver_calls(0);
+    for (const CUpti_ActivityKind kind : {CUPTI_ACTIVITY_KIND_RUNTIME, CUPTI_ACTIVITY_KIND_DRIVER})
+      cuptiActivityDisable(kind);
     cuptiUnsubscribe(subscriber_);
   }
 
