@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -154,6 +155,23 @@ TEST_F(Simulated, the_tutorials_rows_are_costed_and_reported_as_nothing_that_was
                           HasSubstr("**Simulated, no hardware ran this: "), HasSubstr("costed, not computed")));
   EXPECT_THAT(text, Not(HasSubstr("as measured")));
   EXPECT_THAT(read_file(folder / "seed" / "report" / "cells.csv"), HasSubstr(",simulated,"));
+}
+
+TEST_F(Simulated, a_page_and_each_of_its_figures_say_that_they_are) {
+  if (std::getenv("STEPSCOPE_FULL") == nullptr) GTEST_SKIP() << "draws all figures: with STEPSCOPE_FULL";
+  (void)costed("seed", {STEPSCOPE_SOURCE_DIR "/harness/matrices/seed.toml", "--fast"});
+  ASSERT_EQ(simulated({"report", path("seed")}).status, 0);
+  const testing::ProgramRun drawn = testing::run_executable(STEPSCOPE_SOURCE_DIR "/scripts/report", {path("seed")});
+  if (drawn.error.find("no Python 3 with") != std::string::npos) GTEST_SKIP() << drawn.error;
+  ASSERT_EQ(drawn.status, 0) << drawn.error;
+  EXPECT_THAT(read_file(folder / "seed" / "report" / "index.html"), HasSubstr("<div class=\"simulated\">"));
+  int figures = 0;
+  for (const fs::directory_entry& file : fs::directory_iterator(folder / "seed" / "report" / "figures")) {
+    if (file.path().extension() != ".svg") continue;
+    ++figures;
+    EXPECT_THAT(read_file(file.path()), HasSubstr("SIMULATED")) << file.path();
+  }
+  EXPECT_GT(figures, 3);
 }
 
 TEST_F(Simulated, published_models_are_costed_in_seconds) {
