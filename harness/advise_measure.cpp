@@ -52,7 +52,7 @@ constexpr int other_steps = 2;
 
 double predicted_seconds(const std::vector<Mix>& mixes, const MeasureSettings& measure) {
   const double timed = measure.warmup_steps + measure.timed_steps + other_steps;
-  const double profiled = measure.profiled_steps > 0 ? measure.warmup_steps + measure.profiled_steps : 0;
+  const double profiled = measure.profiled_steps > 0 ? measure.warmup_steps + 3 * measure.profiled_steps : 0;
   double step_ns = 0;
   for (const Mix& mix : mixes) step_ns += mix.step_ns;
   return step_ns * 1e-9 * (static_cast<double>(measure.rounds) * timed + profiled);

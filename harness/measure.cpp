@@ -6,17 +6,19 @@
 #include <chrono>
 #include <cmath>
 #include <new>
+#include <optional>
 
+#include "harness/device_memory.h"
 #include "harness/disturbance.h"
 #include "harness/numerics.h"
 #include "harness/planned.h"
 #include "harness/session.h"
 #include "harness/simulated_device.h"
+#include "harness/step_profiler.h"
+#include "harness/visit_trace.h"
 #include "model/base/error.h"
 #include "model/execution/region.h"
 #include "model/training/evaluation.h"
-#include "profiles/attribution.h"
-#include "profiles/cpu_spans.h"
 #include "profiles/perfetto.h"
 
 namespace stepscope {
@@ -103,30 +105,32 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
   }
 }
 
-void measure_profiled(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
+void add_untraced_steps(ProfilerAccount& account, Session& session, std::int64_t steps, const Heartbeat& heartbeat) {
+  for (std::int64_t i = 0; i < steps; ++i) account.untraced_step_time_ns.push_back(timed_step(session, heartbeat));
+}
+
+// As many steps unseen before and after those that are seen: what looking costs is measured where it is paid.
+void measure_profiled(Visit& visit, Session& session, StepProfiler& profiler, const VisitRequest& request,
+                      const Heartbeat& heartbeat) {
   const MeasureSettings& settings = session.configuration().measure;
+  const std::int64_t steps = settings.profiled_steps;
   warm_up(visit, session, std::max<std::int64_t>(1, settings.warmup_steps), heartbeat);
-  CpuSpans spans(session.program(), session.executor(), static_cast<int>(settings.profiled_steps));
+  ProfilerAccount account;
+  add_untraced_steps(account, session, steps, heartbeat);
+  if (profiler.prepare(session, static_cast<int>(steps))) warm_up(visit, session, 1, heartbeat);
   const std::int64_t first_step = session.executor().control().step + 1;
-  session.observe(&spans);
-  for (std::int64_t i = 0; i < settings.profiled_steps; ++i)
-    visit.step_time_ns.push_back(timed_step(session, heartbeat));
-  session.observe(nullptr);
-  write_trace(request.folder / "trace.json.gz", session.program(), session.plan().plan, spans.trace(),
+  profiler.begin(session);
+  for (std::int64_t i = 0; i < steps; ++i) visit.step_time_ns.push_back(timed_step(session, heartbeat));
+  const Trace trace = profiler.finish(session);
+  add_untraced_steps(account, session, steps, heartbeat);
+  account.method = profiler.method();
+  write_trace(request.folder / "trace.json.gz", session.program(), session.plan().plan, trace,
               {.cell = visit.cell,
                .device = request.machine.name,
                .times = times_in_words(request.machine),
                .first_step = first_step});
-  for (const AttributedTime& row : attribute(session.program(), spans.trace())) {
-    visit.spans.push_back({.phase = row.phase,
-                           .site = row.site,
-                           .operation = row.operation,
-                           .count = row.count,
-                           .time_ns = row.time_ns,
-                           .flops = row.flops,
-                           .bytes = row.bytes});
-  }
-  visit.operations = time_by_work(session.program(), spans.trace());
+  add_trace(visit, account, session.program(), trace);
+  visit.profiler = std::move(account);
   visit.memory = memory_timeline(session.plan());
 }
 
@@ -154,13 +158,15 @@ void measure_learning(Visit& visit, Session& session, const VisitRequest& reques
 
 void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& heartbeat) {
   const MeasureSettings& settings = request.cell->configuration.measure;
+  std::optional<StepProfiler> profiler;
+  if (request.kind == VisitKind::profiled) profiler.emplace(request.machine);
   Session session(*request.cell, request.machine,
                   {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps), .batch = nullptr});
   heartbeat.beat();
   visit.predicted_bytes = session.predicted_peak_bytes();
   switch (request.kind) {
     case VisitKind::timed: measure_timed(visit, session, request, heartbeat); break;
-    case VisitKind::profiled: measure_profiled(visit, session, request, heartbeat); break;
+    case VisitKind::profiled: measure_profiled(visit, session, *profiler, request, heartbeat); break;
     case VisitKind::learning: measure_learning(visit, session, request, heartbeat); break;
   }
   if (recipe_of(session.configuration()).scales_loss && session.executor().computes()) {
@@ -168,7 +174,12 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
     visit.loss_scaling = {.scale = control.loss_scale, .skipped_steps = control.skips, .steps = control.step};
   }
   visit.device_reports_bytes = session.executor().device_reports_bytes();
-  if (!visit.device_reports_bytes) visit.device_reports_bytes = largest_resident_bytes();
+  if (visit.device_reports_bytes) {
+    visit.device_memory =
+        device_memory(session, request.machine, profiler ? &*profiler : nullptr, *visit.device_reports_bytes);
+  } else {
+    visit.device_reports_bytes = largest_resident_bytes();
+  }
 }
 
 void fail(Visit& visit, Outcome outcome, std::string reason) {

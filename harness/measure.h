@@ -1,7 +1,8 @@
 // One visit: one cell measured once, in this process.
 //     Visit visit = measure({.cell = &cell, .machine = this_cpu(2), .kind = VisitKind::timed, .folder = run / "cells" / id}, heartbeat);
 // timed: used bytes, then step 1 with its numerics (written beside the record once), warm-up, timed steps, no profiler.
-// profiled: warm-up, then steps with a span an operation, also as trace.json.gz; the plan's memory timeline. learning: a loss curve.
+// profiled: warm-up, then as many steps unseen, seen and unseen again: time by operation and kernel, also as trace.json.gz; the plan's
+// memory timeline. learning: a loss curve.
 // What goes wrong becomes the visit's outcome and reason; only UsageErrors are thrown.
 #pragma once
 

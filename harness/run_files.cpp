@@ -42,6 +42,16 @@ std::string operations_csv(const Visit& visit) {
   return csv_of({"phase", "site", "operation", "count", "time_ns", "flops", "bytes"}, rows);
 }
 
+std::string text(const std::optional<double>& number) { return number ? raw(*number) : ""; }
+
+std::string kernels_csv(const Visit& visit) {
+  Rows rows;
+  for (const KernelSum& kernel : visit.kernels)
+    rows.push_back({kernel.name, kernel.phase, kernel.site, kernel.operation, text(kernel.count), text(kernel.time_ns),
+                    text(kernel.flops), text(kernel.bytes)});
+  return csv_of({"kernel", "phase", "site", "operation", "count", "time_ns", "flops", "bytes"}, rows);
+}
+
 std::string memory_csv(const MemoryTimeline& memory) {
   Rows rows;
   auto next = memory.phases.begin();
@@ -114,6 +124,7 @@ void remove_temporaries(const fs::path& folder) {
 void write_cell_files(const fs::path& folder, const std::vector<Visit>& visits) {
   if (const Visit* profiled = last_good(visits, VisitKind::profiled)) {
     write_atomically(folder / "operations.csv", operations_csv(*profiled));
+    if (!profiled->kernels.empty()) write_atomically(folder / "kernels.csv", kernels_csv(*profiled));
     if (profiled->memory) write_atomically(folder / "memory.csv", memory_csv(*profiled->memory));
   }
   if (const Visit* learning = last_good(visits, VisitKind::learning))

@@ -31,7 +31,7 @@ void open_out_folder(const std::filesystem::path& folder, const std::string& mar
 
 void remove_temporaries(const std::filesystem::path& folder);  // not those of folders in it
 
-// operations.csv and memory.csv of the last good profiled visit, loss.csv of the last good learning visit; sizes in bytes.
+// operations.csv, memory.csv and, of a card, kernels.csv of the last good profiled visit, loss.csv of the last good learning visit; sizes in bytes.
 void write_cell_files(const std::filesystem::path& folder, const std::vector<Visit>& visits);
 
 }  // namespace stepscope

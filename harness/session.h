@@ -31,6 +31,7 @@ class Session {
   [[nodiscard]] const Step& plan() const { return step_; }
   [[nodiscard]] const Program& program() const { return step_.program; }
   [[nodiscard]] Executor& executor() { return *executor_; }
+  [[nodiscard]] const Executor& executor() const { return *executor_; }
   [[nodiscard]] Trainer& trainer() { return *trainer_; }
   // Looks on beside the ranges that a profiler sees; null: nobody else.
   void observe(Observer* observer);

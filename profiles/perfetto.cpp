@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "model/base/file.h"
 #include "profiles/ledger.h"
 #include "profiles/nesting.h"
+#include "profiles/perfetto_device.h"
 
 namespace stepscope {
 
@@ -23,7 +25,14 @@ constexpr int process = 1;  // of the trace: a number, as its readers want it
 enum Track : int { steps = 1, phases, layers, operations };
 constexpr std::array<const char*, 4> track_names{"step", "phase", "layer", "operation"};
 
-double microseconds(std::int64_t ns) { return static_cast<double>(ns) / 1000; }
+// Some viewers know no times below 0: a card's work may lie before the first step.
+std::int64_t begin_of(const Trace& trace) {
+  std::int64_t begin_ns = 0;
+  for (const DeviceSpan& span : trace.device) begin_ns = std::min(begin_ns, span.work.begin_ns);
+  for (const DeviceCall& call : trace.calls) begin_ns = std::min(begin_ns, call.begin_ns);
+  for (const DeviceOverhead& overhead : trace.overheads) begin_ns = std::min(begin_ns, overhead.begin_ns);
+  return begin_ns;
+}
 
 Track track_of(Level level) {
   switch (level) {
@@ -60,6 +69,8 @@ class Writer {
                              {"device", description_.device},
                              {"times", description_.times}}
                             .dump());
+    shift_ns_ = -begin_of(trace);
+    of_card_ = trace.of_card;
     add_names();
     std::size_t next = 0;
     for (std::size_t s = 0; s < trace.steps.size(); ++s) {
@@ -70,6 +81,12 @@ class Writer {
         add_span(trace.spans[next]);
       add_memory(step.end_ns, after_step_);
     }
+    if (trace.of_card)
+      add_device_tracks(program_, trace,
+                        {.host_process = process,
+                         .first_host_track = operations + 1,
+                         .shift_ns = shift_ns_,
+                         .add = [this](const std::string& event) { add_event(event); }});
     return std::move(text_) + "\n]}\n";
   }
 
@@ -120,15 +137,22 @@ class Writer {
     arguments["flops"] = range.flops;
     arguments["bytes"] = range.bytes(micro_step);
     add_event(Json{{"ph", "X"},
-                   {"cat", range.level == Level::operation ? "cpu_op" : "user_annotation"},
+                   {"cat", category_of(range.level)},
                    {"name", name},
                    {"pid", process},
                    {"tid", static_cast<int>(track_of(range.level))},
                    {"ts", microseconds(begin_ns)},
-                   {"dur", microseconds(end_ns - begin_ns)},
+                   {"dur", static_cast<double>(end_ns - begin_ns) / 1000},
                    {"args", arguments}}
                   .dump());
   }
+
+  // In a card's trace what is below a step is seen through the card's work.
+  [[nodiscard]] const char* category_of(Level level) const {
+    if (of_card_ && level != Level::step) return "gpu_user_annotation";
+    return level == Level::operation ? "cpu_op" : "user_annotation";
+  }
+  [[nodiscard]] double microseconds(std::int64_t ns) const { return static_cast<double>(ns + shift_ns_) / 1000; }
 
   void add_memory(std::int64_t at_ns, const std::string& bytes) {
     add_event(fmt::format(R"({{"ph":"C","name":"memory","pid":{},"ts":{},"args":{}}})", process,
@@ -147,7 +171,8 @@ class Writer {
   std::string after_step_;
   std::vector<Open> open_;
   std::string text_;
-  bool first_ = true;
+  bool first_ = true, of_card_ = false;
+  std::int64_t shift_ns_ = 0;
 };
 
 std::string gzipped(const std::string& text) {

@@ -1,7 +1,8 @@
 // A step as a trace file for other people's viewers: ui.perfetto.dev, chrome://tracing, HolisticTraceAnalysis.
 //     write_trace("trace.json.gz", program, plan, spans.trace(), {.cell = id, .device = machine.name, .times = "measured"});
 // Chrome's trace event format, gzipped. Tracks: steps with their micro-steps, phases, layers, operations; a counter "memory" with
-// the bytes of each category while an operation runs, which sum to states and arena. Times are microseconds with three decimals:
+// the bytes of each category while an operation runs, which sum to states and arena; of a card its streams and the calls to it
+// (profiles/perfetto_device.h), whose kernels' times then are the operations'. Times are microseconds with three decimals:
 // to the nanosecond what the trace holds, so sums over operations are those of profiles/attribution.
 // Source of the format: "Trace Event Format" of the Chromium project; of the names: what HolisticTraceAnalysis 0.5 looks for.
 #pragma once

@@ -32,6 +32,28 @@ void set_time(Record& record, const std::vector<double>& medians) {
   record.hfu = static_cast<double>(record.flops.launched) / step_seconds / *record.peak.flops_per_second;
 }
 
+// Drift within a visit cancels, for its untraced steps lie on both sides of the traced ones.
+void set_overhead(Record& record, std::span<const Visit> visits) {
+  std::vector<double> ratios;
+  Interval overhead;
+  for (const Visit& visit : visits) {
+    if (visit.outcome != Outcome::ok || !visit.profiler || visit.step_time_ns.empty()) continue;
+    const std::vector<double>& untraced = visit.profiler->untraced_step_time_ns;
+    if (untraced.empty()) continue;
+    ratios.push_back(median_of(visit.step_time_ns) / median_of(untraced));
+    overhead = ratio_of_independent(visit.step_time_ns, untraced).ratio;
+    overhead.middle = ratios.back();
+  }
+  if (ratios.empty()) return;
+  if (ratios.size() > 1) overhead = mean_of_logs(ratios);
+  const auto less_one = [](const std::optional<double>& ratio) {
+    return ratio ? std::optional(*ratio - 1) : std::nullopt;
+  };
+  record.profiler_overhead = overhead.middle - 1;
+  record.profiler_overhead_low = less_one(overhead.low);
+  record.profiler_overhead_high = less_one(overhead.high);
+}
+
 void set_used_bytes(Record& record, const Visit& visit) {
   std::optional<std::int64_t> used;
   if (!visit.used_by_category.empty()) {
@@ -88,10 +110,7 @@ Record record_of(Record planned, std::span<const Visit> visits) {
   }
   if (!timed.empty()) {
     set_time(record, timed);
-    const std::vector<double> profiled = medians_of(visits, VisitKind::profiled);
-    if (!profiled.empty()) {
-      record.profiler_overhead = mean_of_logs(profiled).middle / record.step_time_ns->median - 1;
-    }
+    set_overhead(record, visits);
   }
   set_outcome(record, visits, !timed.empty());
   if (!unverified.empty() && record.outcome == Outcome::ok) mark_unverified(record, unverified);

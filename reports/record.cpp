@@ -115,6 +115,8 @@ void fields(auto& field, Of<Record> auto& record) {
   field("numerics", record.numerics);
   field("loss_scaling", record.loss_scaling);
   field("profiler_overhead", record.profiler_overhead);
+  field("profiler_overhead_low", record.profiler_overhead_low);
+  field("profiler_overhead_high", record.profiler_overhead_high);
   field("predicted_time", record.predicted_time);
   field("budget", record.budget);
   field("failed_visits", record.failed_visits);
@@ -161,7 +163,8 @@ void mark_unverified(Record& record, std::string reason) {
   record.tokens_per_second.reset();
   record.mfu.reset();
   record.hfu.reset();
-  record.profiler_overhead.reset();
+  for (auto* share : {&record.profiler_overhead, &record.profiler_overhead_low, &record.profiler_overhead_high})
+    share->reset();
 }
 
 }  // namespace stepscope

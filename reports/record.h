@@ -124,7 +124,8 @@ struct Record {
   Peak peak = {};
   Numerics numerics = {};
   std::optional<LossScaling> loss_scaling = {};  // where the precision scales the loss
-  std::optional<double> profiler_overhead = {};  // profiled step / timed step - 1
+  // Profiled step / untraced step of the same visit - 1, with its 95 % interval: over visits, of one alone over its steps.
+  std::optional<double> profiler_overhead = {}, profiler_overhead_low = {}, profiler_overhead_high = {};
   // Of a measured cell: from a calibration that has not seen it.
   std::optional<PredictedTime> predicted_time = {};
   std::optional<BudgetRecord> budget = {};

@@ -25,6 +25,9 @@ struct Analysis {  // computed once, read by every section
 [[nodiscard]] std::vector<Block> fits_blocks(
     const Analysis& analysis);  // of the answer; none: measured cells say it all
 [[nodiscard]] Table budgets_table(const Analysis& analysis);  // of all cells: what each byte budget chose
+// Of a card alone, without rows elsewhere: kernels of a cell's last good profiled visit, longest first; who holds its memory.
+[[nodiscard]] Table kernels_table(const Analysis& analysis, const Cell& cell);
+[[nodiscard]] Table card_memory_table(const Analysis& analysis);
 [[nodiscard]] ReportSection cells_section(const Analysis& analysis);
 [[nodiscard]] ReportSection memory_section(const Analysis& analysis);
 [[nodiscard]] std::vector<Block> floor_blocks(const Analysis& analysis);  // of the section on time

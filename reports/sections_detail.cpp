@@ -323,7 +323,8 @@ ReportSection memory_section(const Analysis& analysis) {
     if (const MemoryTimeline* memory = memory_at_peak_of(*cell))
       section.blocks.push_back(block(live_set_table(analysis, *cell, *memory)));
   }
-  if (Table table = prediction_table(analysis); !table.rows.empty()) section.blocks.push_back(block(std::move(table)));
+  for (Table table : {prediction_table(analysis), card_memory_table(analysis)})
+    if (!table.rows.empty()) section.blocks.push_back(block(std::move(table)));
   return section;
 }
 
@@ -357,6 +358,9 @@ ReportSection time_section(const Analysis& analysis) {
       section.blocks.push_back(block(operations_table(analysis, *analysis.best(), *profile)));
     }
   }
+  if (analysis.best() != nullptr)
+    if (Table table = kernels_table(analysis, *analysis.best()); !table.rows.empty())
+      section.blocks.push_back(block(std::move(table)));
   for (Block& part : floor_blocks(analysis)) section.blocks.push_back(std::move(part));
   if (section.blocks.empty())
     section.blocks.push_back(paragraph("No profiled visit was made in this run, so no operation's time is known."));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "reports/format.h"
@@ -132,18 +133,78 @@ void add_disturbed(Table& table, const Analysis& analysis) {
   add(table, "disturbed visits", text, disturbed > 0 ? "bad" : "");
 }
 
+constexpr double most_overhead = 0.03;
+
 void add_overhead(Table& table, const Analysis& analysis) {
   std::vector<double> overheads;
+  const Record* most = nullptr;
   for (const Cell& cell : analysis.run.cells) {
-    if (cell.record.profiler_overhead) overheads.push_back(*cell.record.profiler_overhead);
+    const Record& record = cell.record;
+    if (!record.profiler_overhead) continue;
+    overheads.push_back(*record.profiler_overhead);
+    if (most == nullptr || *record.profiler_overhead > *most->profiler_overhead) most = &record;
   }
   if (overheads.empty()) return add(table, "profiler", "no profiled visit");
-  const auto [least, most] = std::minmax_element(overheads.begin(), overheads.end());
-  add(table, "profiler",
-      fmt::format(
-          "step times come from visits without it; with it the median step took {:+.1f} % of its time more ({:+.1f} to "
-          "{:+.1f} %)",
-          100 * median_of(overheads), 100 * *least, 100 * *most));
+  std::string text = fmt::format(
+      "step times come from visits without it; beside untraced steps of the same visit the median profiled step took "
+      "{:+.1f} % of its time more, at most {:+.1f} %",
+      100 * median_of(overheads), 100 * *most->profiler_overhead);
+  if (most->profiler_overhead_low)
+    text +=
+        fmt::format(" ({:+.1f} to {:+.1f} %)", 100 * *most->profiler_overhead_low, 100 * *most->profiler_overhead_high);
+  text += " in " + analysis.names.label(*most);
+  const bool too_much = *most->profiler_overhead > most_overhead;
+  if (too_much) text += "; above 3 %, so read times of operations with care";
+  add(table, "profiler", text, too_much ? "bad" : "");
+}
+
+struct Accounts {  // of all profiled visits together
+  std::map<std::string, int> methods;
+  std::map<std::string, std::int64_t> remainders_ns, overheads_ns;
+  std::int64_t device_ns = 0, operations_ns = 0, lost = 0;
+};
+
+Accounts accounts_of(const MeasuredRun& run) {
+  Accounts all;
+  for (const Cell& cell : run.cells) {
+    for (const Visit& visit : cell.visits) {
+      if (!visit.profiler || visit.outcome != Outcome::ok) continue;
+      const ProfilerAccount& one = *visit.profiler;
+      ++all.methods[one.method];
+      all.device_ns += one.device_ns;
+      all.operations_ns += one.operations_ns;
+      all.lost += one.dropped_records + one.untimed_records + one.unread_bytes;
+      for (const TimeSum& row : one.remainders) all.remainders_ns[row.name] += row.time_ns;
+      for (const TimeSum& row : one.overheads) all.overheads_ns[row.name] += row.time_ns;
+    }
+  }
+  return all;
+}
+
+std::string readable_times(const std::map<std::string, std::int64_t>& times_ns) {
+  std::string text;
+  for (const auto& [name, ns] : times_ns)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, format_time(static_cast<double>(ns)));
+  return text;
+}
+
+// Whose the card's time was, and who told.
+void add_attribution(Table& table, const MeasuredRun& run) {
+  const Accounts all = accounts_of(run);
+  std::string methods;
+  for (const auto& [method, visits] : all.methods)
+    methods += fmt::format("{}{} ({} visit{})", methods.empty() ? "" : "; ", method, visits, visits == 1 ? "" : "s");
+  if (!methods.empty()) add(table, "times of operations", methods);
+  if (all.device_ns == 0) return;
+  std::string text = fmt::format("{:.2f} % of the card's {} belong to operations",
+                                 100 * static_cast<double>(all.operations_ns) / static_cast<double>(all.device_ns),
+                                 format_time(static_cast<double>(all.device_ns)));
+  if (!all.remainders_ns.empty()) text += "; the rest: " + readable_times(all.remainders_ns);
+  if (all.lost > 0) text += "; records were lost: see each visit's profiler";
+  const auto unknown = all.remainders_ns.find("unknown");
+  const bool bad = all.lost > 0 || (unknown != all.remainders_ns.end() && unknown->second > all.device_ns / 1000);
+  add(table, "attribution", text, bad ? "bad" : "");
+  if (!all.overheads_ns.empty()) add(table, "profiler's own", readable_times(all.overheads_ns));
 }
 
 void add_verification(Table& table, const Analysis& analysis) {
@@ -220,6 +281,7 @@ ReportSection trust_section(const Analysis& analysis) {
   add_trends(findings, analysis);
   add_disturbed(findings, analysis);
   add_overhead(findings, analysis);
+  add_attribution(findings, analysis.run);
   add_verification(findings, analysis);
   add_loss_scaling(findings, analysis);
   add_ceilings(findings, analysis.run);

@@ -53,6 +53,33 @@ void fields(auto& field, Of<SpanSum> auto& span) {
   field("flops", span.flops);
   field("bytes", span.bytes);
 }
+void fields(auto& field, Of<KernelSum> auto& kernel) {
+  field("name", kernel.name);
+  field("phase", kernel.phase);
+  field("site", kernel.site);
+  field("operation", kernel.operation);
+  field("count", kernel.count);
+  field("time_ns", kernel.time_ns);
+  field("flops", kernel.flops);
+  field("bytes", kernel.bytes);
+}
+void fields(auto& field, Of<TimeSum> auto& sum) {
+  field("name", sum.name);
+  field("count", sum.count);
+  field("time_ns", sum.time_ns);
+}
+void fields(auto& field, Of<ProfilerAccount> auto& account) {
+  field("method", account.method);
+  field("untraced_step_time_ns", account.untraced_step_time_ns);
+  field("device_ns", account.device_ns);
+  field("operations_ns", account.operations_ns);
+  field("remainders", account.remainders);
+  field("overheads", account.overheads);
+  field("dropped_records", account.dropped_records);
+  field("untimed_records", account.untimed_records);
+  field("unread_bytes", account.unread_bytes);
+  field("other_records", account.other_records);
+}
 void fields(auto& field, Of<TimedWork> auto& row) {
   field("operation", row.work.operation);
   field("operands", row.work.operands);
@@ -110,6 +137,9 @@ void fields(auto& field, Of<Visit> auto& visit) {
   field("numerics", visit.numerics);
   field("loss_scaling", visit.loss_scaling);
   field("spans", visit.spans);
+  field("kernels", visit.kernels);
+  field("profiler", visit.profiler);
+  field("device_memory", visit.device_memory);
   field("operations", visit.operations);
   field("memory", visit.memory);
   field("losses", visit.losses);

@@ -52,6 +52,32 @@ struct SpanSum {  // all runs of one operation at one layer site in one phase, s
   std::int64_t bytes = 0;
 };
 
+struct KernelSum {  // all runs of one kernel, copy or set of a card at one place
+  std::string name = {};
+  std::string phase = {}, site = {},
+              operation = {};  // as a SpanSum's; phase "between" or "outside" of steps: whose it is instead
+  double count = 0;  // a step; outside: of all that was looked at, as is its time
+  double time_ns = 0;
+  std::optional<double> flops = {}, bytes = {};  // a step's, where they are known
+};
+
+struct TimeSum {  // of all that was looked at
+  std::string name = {};
+  std::int64_t count = 0;
+  std::int64_t time_ns = 0;
+};
+
+struct ProfilerAccount {  // how a profiled visit's times were come by, and what is missing from them
+  std::string method = {};  // "host clock", "CUPTI", each with what it had to do without
+  std::vector<double> untraced_step_time_ns = {};  // steps of the same visit before and after the profiled ones
+  // Of a card: its time of all that was looked at, of it that of operations, the rest by name.
+  std::int64_t device_ns = 0, operations_ns = 0;
+  std::vector<TimeSum> remainders = {};
+  std::vector<TimeSum> overheads = {};  // of the host: the profiler's and the driver's own
+  std::int64_t dropped_records = 0, untimed_records = 0, unread_bytes = 0;
+  std::vector<std::pair<std::string, std::int64_t>> other_records = {};  // by CUPTI's number of a kind that is not read
+};
+
 struct LiveValue {
   std::string name = {}, shape = {}, dtype = {};
   std::string owner = {};  // its layer site
@@ -101,6 +127,9 @@ struct Visit {
   VisitNumerics numerics = {};
   std::optional<LossScaling> loss_scaling = {};
   std::vector<SpanSum> spans = {};
+  std::vector<KernelSum> kernels = {};  // of a card
+  std::optional<ProfilerAccount> profiler = {};  // of a profiled visit
+  NamedBytes device_memory = {};  // of a card, by who holds it; sums to what the device reports, "residual" last
   std::optional<std::vector<TimedWork>> operations = {};  // the spans by what was done: types and shapes
   std::optional<MemoryTimeline> memory = {};
   std::vector<LossPoint> losses = {}, validation_losses = {};

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,12 +15,12 @@
 #include "harness/planned.h"
 #include "harness/session.h"
 #include "harness/simulated_device.h"
+#include "harness/step_profiler.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/execution/read_floats.h"
 #include "model/training/hf_export.h"
 #include "model/training/logits_reader.h"
-#include "profiles/cpu_spans.h"
 #include "profiles/perfetto.h"
 #include "reports/format.h"
 #include "reports/statistics.h"
@@ -30,7 +31,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save, trace, export_to, memory_cap, device = "cpu";
+  std::string cell, batch, weights, save, trace, export_to, memory_cap, device = "cpu", profile_window;
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -41,6 +42,27 @@ NamedTensor tensor_of(std::string name, const Shape& shape, std::span<const floa
   tensor.bytes.resize(elements.size_bytes());
   std::memcpy(tensor.bytes.data(), elements.data(), elements.size_bytes());
   return tensor;
+}
+
+struct StepWindow {
+  std::int64_t first = 0, last = 0;  // from 1, both included
+};
+
+// "last" or FIRST:LAST.
+std::optional<StepWindow> window_of(const StepCommand& command) {
+  const std::string& text = command.profile_window;
+  if (text.empty()) return std::nullopt;
+  if (text == "last") return StepWindow{command.steps, command.steps};
+  StepWindow window;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, window.first);
+  const bool colon = first.ec == std::errc() && first.ptr != end && *first.ptr == ':';
+  const auto last = std::from_chars(colon ? first.ptr + 1 : end, end, window.last);
+  if (!colon || last.ec != std::errc() || last.ptr != end || window.first < 1 || window.last < window.first ||
+      window.last > command.steps)
+    throw UsageError(
+        fmt::format("--profile-window {}: must be FIRST:LAST within the {} of --steps, or last", text, command.steps));
+  return window;
 }
 
 double gradient_norm(const Program& program, const Executor& executor) {
@@ -77,13 +99,12 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
   write_safetensors(command.save, tensors, {{"cell", cell_id(session.configuration())}});
 }
 
-Measured measure(const StepCommand& command, const Machine& machine, Session& session) {
+// profiler: null where no trace is asked for.
+Measured measure(const StepCommand& command, const Machine& machine, Session& session, StepProfiler* profiler) {
   Measured measured;
+  const std::optional<StepWindow> window = window_of(command);
   std::optional<LogitsReader> logits;  // as large as all of the batch's: only where they are kept
   if (!command.save.empty()) logits.emplace(session.program(), session.executor());
-  CpuSpans spans(session.program(), session.executor(), 1);
-  std::optional<ObserverPair> both;
-  if (logits) both.emplace(*logits, spans);
   if (command.json) {  // before the steps, because states are restored only as they were
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
@@ -92,20 +113,26 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
   }
   for (std::int64_t i = 0; i < command.steps; ++i) {
     const bool last = i + 1 == command.steps;
-    if (last && !command.trace.empty())
-      session.observe(both ? static_cast<Observer*>(&*both) : &spans);
-    else if (last && logits)
+    if (last && profiler != nullptr) {
+      profiler->prepare(session, 1, logits ? &*logits : nullptr);
+      profiler->begin(session);
+    } else if (last && logits) {
       session.observe(&*logits);
+    }
+    if (window && i + 1 == window->first) session.executor().mark_profile_window(true);
     const std::int64_t begin_ns = session.executor().now_ns();
     measured.loss = session.trainer().step().loss;
     if (i > 0) measured.step_ns.push_back(static_cast<double>(session.executor().now_ns() - begin_ns));
+    if (window && i + 1 == window->last) session.executor().mark_profile_window(false);
   }
+  std::optional<Trace> trace;
+  if (profiler != nullptr) trace = profiler->finish(session);
   session.observe(nullptr);
   measured.gradient_norm =
       session.executor().computes() ? gradient_norm(session.program(), session.executor()) : not_computed;
   if (logits) save(command, session, session.executor(), *logits, measured.loss);
-  if (!command.trace.empty())
-    write_trace(command.trace, session.program(), session.plan().plan, spans.trace(),
+  if (trace)
+    write_trace(command.trace, session.program(), session.plan().plan, *trace,
                 {.cell = cell_id(session.configuration()),
                  .device = machine.name,
                  .times = times_in_words(machine),
@@ -194,6 +221,7 @@ void require_writable(const char* option, const std::string& file) {
 void step(const StepCommand& command) {
   require_writable("--save", command.save);
   require_writable("--trace", command.trace);
+  static_cast<void>(window_of(command));
   std::optional<BatchFile> batch;
   if (!command.batch.empty()) batch = read_batch_file(command.batch);
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
@@ -205,12 +233,17 @@ void step(const StepCommand& command) {
   require_fit(cell, machine);
   cap_memory_to(command.memory_cap);
   machine = with_cap(machine, command.memory_cap);
+  if (!command.profile_window.empty() && !machine.has_kernels)
+    throw UsageError(
+        "--profile-window: is for --device cuda; on a CPU a profiler sees the NVTX ranges of every step as they are");
+  std::optional<StepProfiler> profiler;
+  if (!command.trace.empty()) profiler.emplace(machine);
   Session session(cell, machine,
                   {.schedule_steps = command.steps,
                    .batch = batch ? &*batch : nullptr,
                    .weights_follow = !command.weights.empty()});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
-  const Measured measured = measure(command, machine, session);
+  const Measured measured = measure(command, machine, session, profiler ? &*profiler : nullptr);
   if (!export_folder.empty())
     export_hf(session.program(), session.executor(), session.configuration().model, export_folder);
   print_result(command, machine, session, measured);
@@ -233,6 +266,10 @@ void add_step(CLI::App& app) {
   add_export_option(sub, command->export_to);
   sub.add_option("--trace", command->trace, "the last step, for ui.perfetto.dev and chrome://tracing")
       ->type_name("FILE.json.gz");
+  sub.add_option("--profile-window", command->profile_window,
+                 "the steps that a profiler sees which waits for cudaProfilerStart (nsys -c cudaProfilerApi, ncu "
+                 "--profile-from-start off)")
+      ->type_name("FIRST:LAST|last");
   sub.add_option("--steps", command->steps, "how many")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))

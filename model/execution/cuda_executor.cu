@@ -1,5 +1,7 @@
 #include "model/execution/cuda_executor.h"
 
+#include <cuda_profiler_api.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -80,6 +82,7 @@ struct CudaExecutor::Parts {
 
   BatchCopies batches{stream};
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
+  std::int64_t graph_bytes = 0;
 
   Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, SimulatedCard* simulated)
       : program(p),
@@ -158,9 +161,12 @@ struct CudaExecutor::Parts {
   }
 
   void capture() {
+    first_graph.reset(), next_graph.reset(), update_graph.reset();
+    const std::int64_t taken = taken_bytes();
     first_graph.emplace(stream, [&] { issue_first(); });
     if (program.micro_steps > 1) next_graph.emplace(stream, [&] { issue_next(1); });
     update_graph.emplace(stream, [&] { issue(Section::update, 0); });
+    graph_bytes = taken_bytes() - taken;
   }
 
   void send_control(double learning_rate) {
@@ -203,12 +209,17 @@ struct CudaExecutor::Parts {
   }
 
   void issue_step() const {
-    const bool graphs = first_graph.has_value() && observer == nullptr;
+    const bool graphs = first_graph.has_value() && (observer == nullptr || !observer->sees_each_operation());
     batches.arrive(stream);
-    graphs ? first_graph->launch(stream) : issue_first();
-    for (int m = 1; m < program.micro_steps; ++m) graphs ? next_graph->launch(stream) : issue_next(m);
+    graphs ? replay(*first_graph, 0) : issue_first();
+    for (int m = 1; m < program.micro_steps; ++m) graphs ? replay(*next_graph, m) : issue_next(m);
     batches.was_read(stream);
-    graphs ? update_graph->launch(stream) : issue(Section::update, 0);
+    graphs ? replay(*update_graph, 0) : issue(Section::update, 0);
+  }
+  void replay(const CapturedWork& graph, int micro_step) const {
+    if (observer != nullptr) observer->replay_begins(micro_step);
+    graph.launch(stream);
+    if (observer != nullptr) observer->replay_ends();
   }
 };
 
@@ -272,7 +283,20 @@ ControlBlock& CudaExecutor::control() {
   return parts_->block;
 }
 
-void CudaExecutor::observe(Observer* observer) { parts_->observer = observer; }
+void CudaExecutor::observe(Observer* observer) {
+  parts_->observer = observer;
+  if (observer == nullptr || observer->sees_each_operation() || !parts_->first_graph) return;
+  parts_->synchronise();  // before the graphs that run go
+  parts_->capture();
+}
+
+void CudaExecutor::synchronise() const { parts_->synchronise(); }
+
+bool CudaExecutor::mark_profile_window(bool opens) {
+  parts_->synchronise();  // what was issued before belongs to the other side
+  STEPSCOPE_CUDA(opens ? cudaProfilerStart() : cudaProfilerStop());
+  return true;
+}
 
 void CudaExecutor::step(double learning_rate) {
   struct Seen {  // an observer learns of the end also when an exception leaves the step
@@ -285,9 +309,9 @@ void CudaExecutor::step(double learning_rate) {
     }
   };
   if (parts_->observer != nullptr && parts_->observer->takes_times()) parts_->synchronise();
-  parts_->send_control(learning_rate);
   {
     const Seen seen(parts_->observer);
+    parts_->send_control(learning_rate);
     parts_->issue_step();
   }
   parts_->results_on_card = true;
@@ -295,6 +319,8 @@ void CudaExecutor::step(double learning_rate) {
 }
 
 std::optional<std::int64_t> CudaExecutor::device_reports_bytes() const { return taken_bytes(); }
+
+std::int64_t CudaExecutor::graph_bytes() const { return parts_->graph_bytes; }
 
 std::int64_t CudaExecutor::now_ns() const {
   return parts_->simulation != nullptr ? parts_->simulation->now_ns() : steady_ns();

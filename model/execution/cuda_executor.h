@@ -2,8 +2,8 @@
 // the host reads nothing, so that it returns before the card is done; control(), read and write wait, but for writing the next batch, which
 // is copied while the running step updates.
 //     CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
-// graph: a graph each for the first micro-step (with the prologue), the later ones and the update. With an observer work is issued operation
-// by operation, as eager does always.
+// graph: a graph each for the first micro-step (with the prologue), the later ones and the update. With an observer that must see each
+// operation work is issued operation by operation, as eager does always; for one that need not, the graphs are recorded anew while it looks on.
 #pragma once
 
 #include <memory>
@@ -30,10 +30,13 @@ class CudaExecutor final : public Executor {
   [[nodiscard]] ControlBlock& control() override;
   void step(double learning_rate) override;
   void observe(Observer* observer) override;
+  void synchronise() const override;
+  bool mark_profile_window(bool opens) override;  // cudaProfilerStart, cudaProfilerStop
   [[nodiscard]] bool works_beside_host() const override { return true; }
   [[nodiscard]] std::int64_t now_ns() const override;
   [[nodiscard]] bool computes() const override;
   [[nodiscard]] std::optional<std::int64_t> device_reports_bytes() const override;  // by all who use the card
+  [[nodiscard]] std::int64_t graph_bytes() const override;
   [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;
 
  private:

@@ -32,6 +32,9 @@ class Executor {
   [[nodiscard]] virtual ControlBlock& control() = 0;  // between steps: step, seed, loss scale to start from
   virtual void step(double learning_rate) = 0;  // then control().step is one more
   virtual void observe(Observer* observer) = 0;  // null: nobody
+  virtual void synchronise() const {}  // returns when all that was issued is done
+  // Tells a profiler that waits for it that the steps which follow are wanted, or no longer. False: this machine knows none.
+  virtual bool mark_profile_window(bool /*opens*/) { return false; }
   // Whether step returns before it is done, so that the next batch may be written meanwhile: the running step still reads its own.
   [[nodiscard]] virtual bool works_beside_host() const { return false; }
 
@@ -42,6 +45,8 @@ class Executor {
 
   // Of its device's memory taken now, by the device's own count; none where that is the host's.
   [[nodiscard]] virtual std::optional<std::int64_t> device_reports_bytes() const { return std::nullopt; }
+
+  [[nodiscard]] virtual std::int64_t graph_bytes() const { return 0; }  // of them what its recorded work holds
 
   // Bytes really used by one step, found by running two steps over poisoned memory with states restored afterwards:
   // never copied from the plan. Any value whose bytes differ from its plan is named in `differences`.

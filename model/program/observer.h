@@ -12,6 +12,11 @@ struct Observer {
   virtual void operation_ends(int /*operation*/, int /*micro_step*/) {}
   // Whether it takes times: a machine that works beside the host then waits for each operation before it says that it ended.
   [[nodiscard]] virtual bool takes_times() const { return false; }
+  // Whether it must see each operation issued. If not, a machine that replays recorded work goes on to: it tells the operations while it
+  // records them anew, and each replay while steps run.
+  [[nodiscard]] virtual bool sees_each_operation() const { return true; }
+  virtual void replay_begins(int /*micro_step*/) {}
+  virtual void replay_ends() {}
   virtual void step_ends() {}  // also when an exception leaves the step: whatever is open is closed; throws nothing
 };
 
@@ -33,6 +38,17 @@ class ObserverPair final : public Observer {
     outer_.operation_ends(operation, micro_step);
   }
   [[nodiscard]] bool takes_times() const override { return outer_.takes_times() || inner_.takes_times(); }
+  [[nodiscard]] bool sees_each_operation() const override {
+    return outer_.sees_each_operation() || inner_.sees_each_operation();
+  }
+  void replay_begins(int micro_step) override {
+    outer_.replay_begins(micro_step);
+    inner_.replay_begins(micro_step);
+  }
+  void replay_ends() override {
+    inner_.replay_ends();
+    outer_.replay_ends();
+  }
   void step_ends() override {
     inner_.step_ends();
     outer_.step_ends();

@@ -65,8 +65,9 @@ class Kill : public TemporaryFolder {
 // What of a record does not depend on time.
 std::string timeless(const Record& record) {
   auto json = to_json(record);
-  for (const char* key : {"step_time_ns", "tokens_per_second", "profiler_overhead", "mfu", "hfu", "disturbed_visits",
-                          "failed_visits", "repeat", "reason"})
+  for (const char* key :
+       {"step_time_ns", "tokens_per_second", "profiler_overhead", "profiler_overhead_low", "profiler_overhead_high",
+        "mfu", "hfu", "disturbed_visits", "failed_visits", "repeat", "reason"})
     json.erase(key);
   return json.dump();
 }

@@ -177,6 +177,10 @@ TEST_F(BadInput, options) {
   EXPECT_THAT(refused({"plan", "--preset", "tiny", "--cell", "none"}), HasSubstr("none"));
   EXPECT_THAT(refused({"plan", "--preset", "tiny", "--card", "h900"}), HasSubstr("h900"));
   EXPECT_THAT(refused({"step", "--preset", "tiny", "--steps", "0"}), HasSubstr("steps"));
+  for (const char* window : {"0:1", "2:1", "1:4", "1", "a:b", "1:2x", ":2"})
+    EXPECT_THAT(refused({"step", "--preset", "tiny", "--steps", "3", "--profile-window", window}),
+                HasSubstr(std::string("--profile-window ") + window + ": must be FIRST:LAST within the 3 of --steps"));
+  EXPECT_THAT(refused({"step", "--preset", "tiny", "--profile-window", "last"}), HasSubstr("is for --device cuda"));
   EXPECT_THAT(refused({"train", "--preset", "tiny", "--out", (folder / "t").string()}), HasSubstr("--steps"));
   EXPECT_THAT(refused({"dance"}), HasSubstr("stepscope --help"));
   EXPECT_THAT(refused({"trian"}), HasSubstr("no command trian; the nearest is train"));

@@ -97,12 +97,31 @@ TEST(RecordOf, an_unverified_cell_shows_no_time) {
   EXPECT_EQ(record.bytes.used_peak, 100);  // its bytes are true all the same
 }
 
-TEST(RecordOf, profiling_costs_what_it_costs) {
-  Visit profiled = timed(1, {1.05e6});
-  profiled.kind = VisitKind::profiled;
-  const Record record = record_of(plan(), std::vector<Visit>{timed(1, {1e6}), profiled});
+Visit profiled(const std::vector<double>& traced, const std::vector<double>& untraced) {
+  Visit visit = timed(1, traced);
+  visit.kind = VisitKind::profiled;
+  visit.profiler = ProfilerAccount{.method = "host clock", .untraced_step_time_ns = untraced};
+  return visit;
+}
+
+TEST(RecordOf, profiling_costs_what_it_costs_beside_the_same_visits_untraced_steps) {
+  const Visit visit = profiled({1.04e6, 1.05e6, 1.06e6}, {0.9e6, 1e6, 1e6, 1.1e6});
+  const Record record = record_of(plan(), std::vector<Visit>{timed(1, {3e6}), visit});
   EXPECT_NEAR(*record.profiler_overhead, 0.05, 1e-12);
-  EXPECT_EQ(record.step_time_ns->median, 1e6);  // never from a profiled visit
+  EXPECT_LT(*record.profiler_overhead_low, 0.05);
+  EXPECT_GT(*record.profiler_overhead_high, 0.05);
+  EXPECT_EQ(record.step_time_ns->median, 3e6);  // never from a profiled visit
+}
+
+TEST(RecordOf, over_visits_profiling_costs_their_mean) {
+  const std::vector<Visit> visits{timed(1, {1e6}), profiled({1.01e6}, {1e6}), profiled({2.06e6}, {2e6})};
+  const Record record = record_of(plan(), visits);
+  EXPECT_NEAR(*record.profiler_overhead, std::sqrt(1.01 * 1.03) - 1, 1e-12);
+  EXPECT_LT(*record.profiler_overhead_low, *record.profiler_overhead);
+}
+
+TEST(RecordOf, what_looking_costs_is_not_known_without_untraced_steps) {
+  EXPECT_FALSE(record_of(plan(), std::vector<Visit>{timed(1, {1e6}), profiled({1e6}, {})}).profiler_overhead);
 }
 
 TEST(RecordOf, folding_twice_changes_nothing) {

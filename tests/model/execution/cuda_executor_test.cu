@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 
@@ -243,7 +244,62 @@ TEST(CudaExecutor, narrow_gradients_of_a_tied_table_are_those_of_the_cpu) {
   expect_like_the_cpu(s, DType::bf16);
 }
 
+// Counts what it is told, and needs no operation told while steps run.
+class ReplayCounter final : public Observer {
+ public:
+  void operation_begins(int, int) override { ++operations; }
+  [[nodiscard]] bool sees_each_operation() const override { return false; }
+  void replay_begins(int micro_step) override { replays.push_back(micro_step); }
+  int operations = 0;
+  std::vector<int> replays;
+};
+
+TEST(CudaExecutor, who_need_not_see_each_operation_is_told_them_once_and_each_replay) {
+  StepSetting s = small("bf16");
+  s.global_batch = 6;
+  s.micro_steps = 3;
+  const Step step = build(s, this_card());
+  CudaExecutor watched(step.program, step.plan, CudaExecutor::Launch::graph),
+      alone(step.program, step.plan, CudaExecutor::Launch::graph);
+  ReplayCounter counter;
+  for (CudaExecutor* executor : {&watched, &alone}) {
+    executor->initialise(s.seed);
+    fill_batch(s, step.program, *executor);
+    executor->step(1e-3);
+    if (executor == &watched) executor->observe(&counter);
+    executor->step(1e-3);
+    executor->observe(nullptr);
+    executor->step(1e-3);
+  }
+  const auto micro = std::count_if(step.program.operations.begin(), step.program.operations.end(),
+                                   [](const Operation& op) { return op.section == Section::micro; });
+  EXPECT_EQ(counter.operations, std::ssize(step.program.operations) + micro);  // those of a later micro-step once more
+  EXPECT_EQ(counter.replays, (std::vector<int>{0, 1, 2, 0}));  // micro-steps, update
+  EXPECT_EQ(watched.control().loss_sum, alone.control().loss_sum);
+  EXPECT_EQ(std::memcmp(&watched.control().gradient_norm, &alone.control().gradient_norm, sizeof(double)), 0);
+}
+
 #ifndef __CUDACC__
+TEST(CudaExecutor, a_profile_window_holds_the_kernels_of_its_steps_alone) {
+  const StepSetting s = small("fp32");
+  const Step step = build(s, this_card());
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  executor.initialise(s.seed);
+  fill_batch(s, step.program, executor);
+  executor.step(1e-3);
+  executor.synchronise();
+  const host_simt::RuntimeCounts before = host_simt::counts();
+  executor.step(1e-3);
+  EXPECT_TRUE(executor.mark_profile_window(true));
+  const host_simt::RuntimeCounts opened = host_simt::counts();
+  executor.step(1e-3);
+  executor.mark_profile_window(false);
+  executor.step(1e-3);
+  executor.synchronise();
+  EXPECT_EQ(host_simt::counts().profiled_kernels - before.profiled_kernels, opened.kernels - before.kernels);
+  EXPECT_THROW(executor.mark_profile_window(false), MachineError);
+}
+
 TEST(CudaExecutor, allocates_what_was_planned_and_nothing_in_a_step) {
   const StepSetting s = small("fp32");
   const Step step = build(s, this_card());

@@ -156,8 +156,15 @@ CUptiResult cuptiSubscribe(CUpti_SubscriberHandle* subscriber, CUpti_CallbackFun
   return CUPTI_SUCCESS;
 }
 CUptiResult cuptiSubscribe_v2(CUpti_SubscriberHandle* subscriber, CUpti_CallbackFunc callback, void* user,
-                              CUpti_SubscriberParams*) {
-  return cuptiSubscribe(subscriber, callback, user);
+                              CUpti_SubscriberParams* parameters) {
+  static std::string name;  // of who is there
+  const CUptiResult result = cuptiSubscribe(subscriber, callback, user);
+  if (result == CUPTI_SUCCESS && parameters != nullptr && parameters->subscriberName != nullptr)
+    name = std::string("CUPTI for ") + parameters->subscriberName;
+  if (result == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED && parameters != nullptr &&
+      parameters->oldSubscriberName != nullptr)
+    name.copy(parameters->oldSubscriberName, parameters->oldSubscriberSize);
+  return result;
 }
 CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle subscriber) {
   if (const CUptiResult error = if_subscribed(subscriber); error != CUPTI_SUCCESS) return error;

@@ -24,6 +24,7 @@ struct RuntimeCounts {
   std::size_t live_bytes = 0, peak_bytes = 0;  // of device memory, as asked for
   std::size_t allocations = 0;  // so far
   std::size_t kernels = 0, copies = 0, memsets = 0;  // run so far
+  std::size_t profiled_kernels = 0;  // of them those within cudaProfilerStart and cudaProfilerStop
 };
 [[nodiscard]] RuntimeCounts counts();
 
