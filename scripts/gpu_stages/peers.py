@@ -1,0 +1,48 @@
+"""PyTorch eager, PyTorch compile and JAX on the seed's step, in the minutes in which stepscope takes it (scripts/peers/same_step)."""
+from stage import Failed, Skipped, last_json, told_by
+
+SIZES = {"card": ("seed", 4, 3, 10, 120), "rehearsal": ("seed-small", 2, 2, 3, 90)}  # preset, micro-batches, rounds, steps, patience
+
+
+def run(context):
+    if context.device.startswith("simulated"):
+        raise Skipped("peers know no simulated card; --rehearse --device cpu runs them")
+    require_python(context)
+    preset, micro, rounds, steps, patience = SIZES["rehearsal" if context.rehearsal else "card"]
+    told = {}
+    for precision in ("bf16", "fp32"):
+        words = ["--device", context.device, "--preset", preset, "--accumulation", micro, "--rounds", rounds, "--steps", steps,
+                 "--patience", patience]
+        told[precision] = context.part(f"{preset}-{precision}", lambda: same_step(context, precision, words))
+        context.data(results=told)
+        context.figure(figure_of(told))
+    left_out = [f"{name} ({row['left_out']})" for name, row in told["bf16"]["results"].items() if "left_out" in row]
+    if len(left_out) == len(told["bf16"]["results"]) - 1:
+        raise Failed(f"no peer ran: {left_out[0]}")
+    return figure_of(told)
+
+
+def require_python(context):
+    _, output = context.run([context.setting.peer_python, "-c", "import importlib.util as u\n"
+                             "print([n for n in ('numpy', 'torch', 'jax') if u.find_spec(n)])"], limit_s=30, may_fail=True)
+    if "'numpy'" not in output or not ("'torch'" in output or "'jax'" in output):
+        raise Skipped("neither torch nor jax in this Python (--peer-python)")
+
+
+def same_step(context, precision, words):
+    command = [context.root / "scripts" / "peers" / "same_step", "--stepscope", context.program(), "--python", context.setting.peer_python,
+               "--precision", precision, *words, "--json"]
+    status, output = context.run(command, may_fail=True)
+    if status != 0:
+        raise Failed(f"{precision}: {told_by(status, context.left_s())}: {(output.strip().splitlines() or [''])[-1]}")
+    return last_json(output)
+
+
+def figure_of(told):
+    """"bf16 eager 0.71 compile 0.93 jax 1.02": stepscope's time over theirs."""
+    words = []
+    for precision, result in told.items():
+        ratios = [f"{name.split()[-1] if name != 'JAX jit' else 'jax'} {row['ratio']['mean']:.2f}"
+                  for name, row in result["results"].items() if "ratio" in row]
+        words.append(f"{precision} " + " ".join(ratios))
+    return "; ".join(words)
