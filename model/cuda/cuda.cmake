@@ -69,7 +69,8 @@ function(link_cuda_machine target)
   target_link_libraries(${target} PRIVATE ${CUDART_STATIC_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} rt)
   if(CUBLASLT_LIBRARY)
     get_filename_component(folder ${CUBLASLT_LIBRARY} DIRECTORY)
-    set_target_properties(${target} PROPERTIES BUILD_RPATH "${CMAKE_BUILD_RPATH};${folder}" INSTALL_RPATH ${folder})
+    set_target_properties(${target} PROPERTIES BUILD_RPATH "${CMAKE_BUILD_RPATH};${folder}"
+      INSTALL_RPATH "${CMAKE_INSTALL_RPATH};${folder}")
   endif()
 endfunction()
 

@@ -87,6 +87,7 @@ class Tests:
                 self.context.figure(f"{len(self.outcomes)} of {len(self.names)} tests")
         process.kill()
         process.wait()
+        process.stdout.close()
         print(f"status {process.returncode}", flush=True)
         return (running, "hung" if hung else "crashed") if running else None
 
