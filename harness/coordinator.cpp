@@ -21,6 +21,7 @@
 #include "harness/run_identity.h"
 #include "harness/self_test.h"
 #include "harness/session.h"
+#include "harness/simulated_device.h"
 #include "harness/worker.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
@@ -86,7 +87,7 @@ void Coordinator::finish() {
 // Each cell's time as the others predict it, and what operations took here, for this run's report and for plans to come.
 void Coordinator::keep_times_of_run() {
   const std::optional<TimeModelFile> times = publish_predictions(request_.out);
-  if (!times) return;
+  if (!times || is_simulated(request_.machine)) return;  // no plan of a real machine is to rest on simulated times
   const auto quiet = [](const auto& numbered) {
     return numbered.second.kind == VisitKind::timed && !numbered.second.disturbance.disturbed;
   };
@@ -371,6 +372,10 @@ std::vector<Visit> Coordinator::visits_of(const Entry& entry) {
 // The planned record with what numerics can be told so far.
 Record Coordinator::verified_against_reference(const Entry& entry) const {
   Record record = entry.planned;
+  if (!computes(request_.machine)) {  // cells of one reference are alternatives to each other, whether or not any is computed
+    record.numerics.reference = entry.reference;
+    return record;
+  }
   const fs::path mine = folder(entry) / "numerics.safetensors",
                  its = request_.out / "cells" / entry.reference / "numerics.safetensors";
   if (!runs(entry) || !fs::exists(mine)) return record;

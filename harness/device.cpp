@@ -13,9 +13,11 @@
 #include <sstream>
 
 #include "harness/calibrate.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 #include "model/cpu/machine.h"
 #include "model/cuda/machine.h"
+#include "model/program/simulated_card.h"
 
 namespace stepscope {
 
@@ -87,15 +89,23 @@ std::optional<int> card_of_device(const std::string& device) {
 }
 
 std::string name_of_device(const Machine& machine) {
+  if (is_simulated(machine)) return machine.simulation->device();
   return machine.has_kernels ? fmt::format("cuda:{}", machine.card) : "cpu";
 }
 
+std::string kind_of_device(const Machine& machine) {
+  if (is_simulated(machine)) return "simulated";
+  return machine.kind == Machine::Kind::cpu ? "cpu" : "cuda";
+}
+
 Machine machine_on(const std::string& device, int threads) {
+  if (names_simulated(device)) return simulated_machine(device);
   const std::optional<int> card = card_of_device(device);
   return card ? card_as_asked(device, *card) : processor(threads);
 }
 
 Machine machine_seen_by_child(const std::string& device, int threads) {
+  if (names_simulated(device)) return simulated_machine(device);
   const std::optional<int> card = card_of_device(device);
   if (!card) return processor(threads);
   std::fflush(nullptr);  // what waits to be printed is printed once

@@ -11,6 +11,8 @@
 #include <memory>
 #include <utility>
 
+#include "harness/device.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/base/hash.h"
@@ -85,6 +87,8 @@ nlohmann::ordered_json environment_of(const Machine& machine, const std::string&
           {"command", command},
           {"time", utc_now()},
           {"device", on_card ? machine.name : "cpu"},
+          {"device_kind", kind_of_device(machine)},
+          {"times", times_in_words(machine)},
           {"processor", on_card ? this_cpu(1).name : machine.name},
           {"processors", cpu_cores()},
           {"threads", machine.threads},

@@ -11,6 +11,7 @@
 #include "harness/numerics.h"
 #include "harness/planned.h"
 #include "harness/session.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 #include "model/execution/region.h"
 #include "model/training/evaluation.h"
@@ -22,16 +23,10 @@ namespace stepscope {
 
 namespace {
 
-using Steady = std::chrono::steady_clock;
-
 constexpr std::int64_t validations = 4;  // in a learning visit, evenly spaced
 constexpr std::int64_t validation_batches = 4;  // in each
 
-std::int64_t nanoseconds(Steady::duration time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
-}
-
-std::int64_t now_ns() {
+std::int64_t since_1970_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
@@ -42,16 +37,17 @@ struct Diverged {
 
 // A step that counts: its duration, a beat, and a look at its loss.
 double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* result = nullptr, double extra_work = 0) {
-  const Steady::time_point begin = Steady::now();
+  const auto now_ns = [&] { return session.executor().now_ns(); };
+  const std::int64_t begin_ns = now_ns();
   const StepResult step = session.trainer().step();
   if (extra_work > 0) {
-    const Steady::duration more(std::llround(extra_work * static_cast<double>((Steady::now() - begin).count())));
-    for (const Steady::time_point end = Steady::now() + more; Steady::now() < end;) {
+    const std::int64_t end_ns = now_ns() + std::llround(extra_work * static_cast<double>(now_ns() - begin_ns));
+    while (now_ns() < end_ns) {
     }
   }
-  const auto time = static_cast<double>(nanoseconds(Steady::now() - begin));
+  const auto time = static_cast<double>(now_ns() - begin_ns);
   heartbeat.beat();
-  if (diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
+  if (session.executor().computes() && diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
   if (result != nullptr) *result = step;
   return time;
 }
@@ -71,6 +67,10 @@ void measure_used_bytes(Visit& visit, Session& session) {
 void first_step(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
   StepResult result;
   timed_step(session, heartbeat, &result);
+  if (!session.executor().computes()) {
+    visit.numerics.not_computed = times_in_words(request.machine);
+    return;
+  }
   const StepNumerics numerics = numerics_of(session.program(), session.executor(), result.loss);
   const bool native = multiplies(request.machine, recipe_of(session.configuration()).compute);
   visit.numerics = summary_of(numerics, native ? "native" : "widened");
@@ -93,6 +93,7 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
   const DisturbanceMeter meter;
   for (std::int64_t i = 0; i < settings.timed_steps; ++i)
     visit.step_time_ns.push_back(timed_step(session, heartbeat, nullptr, request.extra_work));
+  if (is_simulated(request.machine)) return;  // what else this machine did changes no simulated time
   visit.disturbance = meter.read(request.machine.threads);
   if (session.profiler_attached()) {
     visit.disturbance.disturbed = true;
@@ -104,14 +105,14 @@ void measure_timed(Visit& visit, Session& session, const VisitRequest& request, 
 void measure_profiled(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {
   const MeasureSettings& settings = session.configuration().measure;
   warm_up(visit, session, std::max<std::int64_t>(1, settings.warmup_steps), heartbeat);
-  CpuSpans spans(session.program(), static_cast<int>(settings.profiled_steps));
+  CpuSpans spans(session.program(), session.executor(), static_cast<int>(settings.profiled_steps));
   const std::int64_t first_step = session.executor().control().step + 1;
   session.observe(&spans);
   for (std::int64_t i = 0; i < settings.profiled_steps; ++i)
     visit.step_time_ns.push_back(timed_step(session, heartbeat));
   session.observe(nullptr);
   write_trace(request.folder / "trace.json.gz", session.program(), session.plan().plan, spans.trace(),
-              {.cell = visit.cell, .device = request.machine.name, .times = "measured", .first_step = first_step});
+              {.cell = visit.cell, .device = request.machine.name, .times = times_in_words(request.machine), .first_step = first_step});
   for (const AttributedTime& row : attribute(session.program(), spans.trace())) {
     visit.spans.push_back({.phase = row.phase,
                            .site = row.site,
@@ -158,7 +159,7 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
     case VisitKind::profiled: measure_profiled(visit, session, request, heartbeat); break;
     case VisitKind::learning: measure_learning(visit, session, request, heartbeat); break;
   }
-  if (recipe_of(session.configuration()).scales_loss) {
+  if (recipe_of(session.configuration()).scales_loss && session.executor().computes()) {
     const ControlBlock& control = session.executor().control();
     visit.loss_scaling = {.scale = control.loss_scale, .skipped_steps = control.skips, .steps = control.step};
   }
@@ -178,7 +179,7 @@ Visit measure(const VisitRequest& request, const Heartbeat& heartbeat) {
   visit.cell = request.cell->id;
   visit.round = request.round;
   visit.kind = request.kind;
-  visit.started_ns = now_ns();
+  visit.started_ns = since_1970_ns();
   try {
     measure_kind(visit, request, heartbeat);
   } catch (const Diverged& diverged) {
@@ -193,7 +194,7 @@ Visit measure(const VisitRequest& request, const Heartbeat& heartbeat) {
   } catch (const MachineError& error) {
     fail(visit, Outcome::device_error, error.what());
   }
-  visit.ended_ns = now_ns();
+  visit.ended_ns = since_1970_ns();
   return visit;
 }
 

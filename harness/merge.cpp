@@ -26,7 +26,8 @@ struct Part {
   int first_round = 0;  // is added to its rounds
 };
 
-constexpr std::pair<const char*, const char*> same_keys[] = {{"program_hash", "builds of the program"},
+constexpr std::pair<const char*, const char*> same_keys[] = {{"device_kind", "kinds of device, real and simulated"},
+                                                             {"program_hash", "builds of the program"},
                                                              {"matrix_hash", "matrices"},
                                                              {"data_hash", "texts, vocabularies or masks"},
                                                              {"device", "devices"},

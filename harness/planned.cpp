@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "harness/device.h"
 #include "harness/session.h"
 #include "model/base/any_block.h"
 #include "model/base/error.h"
@@ -172,8 +173,9 @@ Machine simulated(Machine machine, const Card& card) {
 Machine with_memory(Machine machine, const MemoryFit& fit) {
   machine.memory_bytes = fit.memory.bytes;
   machine.copies_states = fit.copies_states;
-  if (machine.kind == Machine::Kind::cuda)  // here a budget is for states and arena, as in step and run
-    for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
+  if (machine.kind == Machine::Kind::cpu) return machine;  // here a budget is for states and arena, as in step and run
+  machine.context_bytes = 0;
+  for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
   return machine;
 }
 
@@ -192,7 +194,7 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   record.id = cell.id;
   record.axes = axes_of(cell.configuration);
   record.repeat = options.repeat;
-  record.device = {.kind = machine.kind == Machine::Kind::cpu ? "cpu" : "cuda", .name = machine.name};
+  record.device = {.kind = kind_of_device(machine), .name = machine.name};
   if (options.card != nullptr) record.device = {.kind = "simulated", .name = options.card->name};
   record.tokens_per_step = cell.configuration.training.global_batch * cell.configuration.training.sequence;
   add_peak(record, cell, options);

@@ -25,7 +25,7 @@ struct Key {
   bool required;
   double least, most;  // both included
 };
-constexpr std::array<Key, 11> keys{{{"memory_bytes", true, 0x1p20, 0x1p50},
+constexpr std::array<Key, 12> keys{{{"memory_bytes", true, 0x1p20, 0x1p50},
                                     {"context_bytes", true, 0, 0x1p40},
                                     {"library_bytes", false, 0, 0x1p40},
                                     {"graph_bytes", false, 0, 0x1p40},
@@ -34,6 +34,7 @@ constexpr std::array<Key, 11> keys{{{"memory_bytes", true, 0x1p20, 0x1p50},
                                     {"bf16_flops", true, 1e9, 1e18},
                                     {"fp16_flops", false, 1e9, 1e18},
                                     {"bandwidth", true, 1e9, 1e16},
+                                    {"host_bandwidth", false, 1e8, 1e14},
                                     {"multiprocessors", false, 1, 1e6},
                                     {"clock_hz", false, 1e6, 1e11}}};
 constexpr std::array<std::string_view, 3> bases{"measured", "vendor", "estimated"};
@@ -133,6 +134,7 @@ class Reader {
     file.card.bf16_flops = value("bf16_flops");
     file.card.fp16_flops = value("fp16_flops");
     file.card.bandwidth = value("bandwidth");
+    file.card.host_bandwidth = value("host_bandwidth");
     file.card.memory_bytes = std::llround(value("memory_bytes"));
     file.card.context_bytes = std::llround(value("context_bytes") + value("library_bytes") + value("graph_bytes"));
   }

@@ -4,7 +4,7 @@
 // A file: name = "..."; then KEY = { value = NUMBER, basis = "measured" | "vendor" | "estimated", source = "..." } with the keys
 // memory_bytes context_bytes (bytes), optionally library_bytes graph_bytes (what else is taken beside a step's own bytes),
 // fp32_flops bf16_flops, optionally tf32_flops fp16_flops (dense FLOP/s, sums in fp32), bandwidth (bytes/s), optionally
-// multiprocessors, clock_hz (of the tensor peaks).
+// host_bandwidth (of the link to host memory, one direction), multiprocessors, clock_hz (of the tensor peaks).
 // Throws UsageError of one line: FILE:LINE: key = VALUE: what would be right; for a name, the nearest.
 #pragma once
 

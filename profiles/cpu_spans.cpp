@@ -2,18 +2,15 @@
 
 namespace stepscope {
 
-CpuSpans::CpuSpans(const Program& program, int steps) : origin_(std::chrono::steady_clock::now()) {
+CpuSpans::CpuSpans(const Program& program, const Executor& executor, int steps)
+    : executor_(executor), origin_ns_(executor.now_ns()) {
   const std::size_t a_step = program.operations.size() * static_cast<std::size_t>(program.micro_steps);
   trace_.spans.reserve(a_step * static_cast<std::size_t>(steps));
   trace_.steps.reserve(static_cast<std::size_t>(steps));
 }
 
-std::int64_t CpuSpans::now_ns() const {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - origin_).count();
-}
-
 void CpuSpans::step_begins() {
-  if (trace_.steps.empty()) origin_ = std::chrono::steady_clock::now();
+  if (trace_.steps.empty()) origin_ns_ = executor_.now_ns();
   const std::int64_t now = now_ns();
   trace_.steps.push_back({now, now});
 }

@@ -84,6 +84,7 @@ Record record_of(Record planned, std::span<const Visit> visits) {
       record.loss_scaling = visit.loss_scaling;
     if (!record.numerics.loss) record.numerics.loss = visit.numerics.loss;
     record.numerics.arithmetic = visit.numerics.arithmetic;
+    if (visit.numerics.not_computed) record.numerics.not_computed = visit.numerics.not_computed;
   }
   if (!timed.empty()) {
     set_time(record, timed);

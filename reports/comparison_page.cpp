@@ -10,6 +10,7 @@
 #include "reports/figures.h"
 #include "reports/format.h"
 #include "reports/report.h"
+#include "reports/simulated.h"
 
 namespace stepscope {
 
@@ -158,16 +159,10 @@ ReportSection why_section(const RunComparison& comparison) {
   return section;
 }
 
-bool is_simulated(const MeasuredRun& run) {
-  return std::any_of(run.cells.begin(), run.cells.end(),
-                     [](const Cell& cell) { return cell.record.device.kind == "simulated"; });
-}
-
 }  // namespace
 
 Report comparison_report(const MeasuredRun& a, const MeasuredRun& b, const RunComparison& comparison) {
   Report report{.title = fmt::format("stepscope: {} → {}", a.name, b.name), .sentence = sentence_of(comparison)};
-  report.simulated = is_simulated(a) || is_simulated(b);
   report.facts = {
       {"before", a.name}, {"after", b.name}, {"cells", fmt::format("{} in common", comparison.cells.size())}};
   ReportSection verdicts{.id = "verdicts", .title = "Verdicts"};
@@ -175,7 +170,9 @@ Report comparison_report(const MeasuredRun& a, const MeasuredRun& b, const RunCo
   if (Figure figure = ratios_figure(comparison); !figure.rows.empty()) verdicts.blocks.push_back(block(figure));
   if (!comparison.cells.empty()) verdicts.blocks.push_back(block(cells_table(comparison)));
   report.sections = {environment_section(comparison), std::move(verdicts), why_section(comparison)};
-  return report;
+  if (!is_simulated(a)) return report;
+  report.sentence = simulated_sentence(report.sentence);
+  return in_words_of_simulation(std::move(report));
 }
 
 void write_comparison(const MeasuredRun& a, const MeasuredRun& b, const RunComparison& comparison,

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "reports/format.h"
+#include "reports/simulated.h"
 
 namespace stepscope {
 
@@ -22,6 +23,7 @@ std::string memory_clause(const Record& cell, const Record& baseline) {
 
 std::string numerics_clause(const Record& record) {
   const Numerics& numerics = record.numerics;
+  if (numerics.not_computed) return "its numbers were not computed";
   if (!numerics.gradient_error) return "its numerics are the reference";
   if (*numerics.gradient_error == 0 && numerics.loss_error.value_or(0) == 0) {
     return "loss and gradients equal the reference's";
@@ -94,7 +96,7 @@ std::string baseline_sentence(const MeasuredRun& run, const Answer& answer, cons
 // Cells that may yet be measured, or verified once their reference is.
 bool is_unfinished(const MeasuredRun& run) {
   return std::any_of(run.cells.begin(), run.cells.end(), [](const Cell& cell) {
-    return cell.record.outcome == Outcome::planned || (cell.record.outcome == Outcome::ok && !verified(cell.record));
+    return cell.record.outcome == Outcome::planned || (cell.record.outcome == Outcome::ok && !may_show_time(cell.record));
   });
 }
 
@@ -219,9 +221,10 @@ void note_limits(const MeasuredRun& run, Answer& answer) {
     answer.notes.push_back(fmt::format(
         "{} cells were not recommended because their numerics were not those of the reference.", unverified));
   }
-  if (count([](const Cell& cell) { return cell.record.device.kind == "simulated"; }) > 0) {
-    answer.notes.push_back("The device is simulated: no time here was measured on hardware.");
-  }
+  if (is_simulated(run))
+    answer.notes.push_back(
+        "The device is simulated: no time here was taken on hardware. A simulated time is exact: its intervals have no "
+        "width and say nothing of a card's.");
   if (answer.best != nullptr && answer.best->record.step_time_ns->visits == 1) {
     answer.notes.push_back("One visit a cell: drift between rounds was not controlled, so no interval can be given.");
   }
@@ -272,6 +275,7 @@ Answer answer_of(const MeasuredRun& run, const Names& names) {
   }
   answer.settled = is_settled(answer);
   answer.sentence = sentence_of(run, answer, names);
+  if (is_simulated(run)) answer.sentence = simulated_sentence(answer.sentence);
   answer.fits = fits_of(run, answer);
   note_disturbance(run, answer);
   note_other_steps(run, names, answer);

@@ -77,6 +77,7 @@ void fields(auto& field, Of<Numerics> auto& numerics) {
   field("loss_limit", numerics.loss_limit);
   field("gradient_limit", numerics.gradient_limit);
   field("arithmetic", numerics.arithmetic);
+  field("not_computed", numerics.not_computed);
 }
 void fields(auto& field, Of<Peak> auto& peak) {
   field("flops_per_second", peak.flops_per_second);
@@ -144,7 +145,13 @@ void write_record(const std::filesystem::path& file, const Record& record) {
 
 bool verified(const Record& record) {
   const Numerics& numerics = record.numerics;
-  return record.outcome == Outcome::ok && (numerics.reference == record.id || numerics.gradient_error.has_value());
+  return record.outcome == Outcome::ok && !numerics.not_computed &&
+         (numerics.reference == record.id || numerics.gradient_error.has_value());
+}
+
+bool may_show_time(const Record& record) {
+  const bool only_costed = record.device.kind == "simulated" && record.numerics.not_computed.has_value();
+  return verified(record) || (record.outcome == Outcome::ok && only_costed);
 }
 
 void mark_unverified(Record& record, std::string reason) {

@@ -72,6 +72,7 @@ struct Numerics {  // of step 1
   std::optional<double> gradient_error = {};  // relative, the largest over parameters
   std::optional<double> loss_limit = {}, gradient_limit = {};  // the row of the tolerance table they were held to
   std::string arithmetic = "native";  // native | widened (storage narrower than the arithmetic)
+  std::optional<std::string> not_computed = {};  // why there are none: a simulated card that only costs its kernels
 };
 
 struct Peak {  // what MFU and HFU divide by
@@ -137,8 +138,10 @@ struct Record {
 void write_record(const std::filesystem::path& file,
                   const Record& record);  // atomically: a killed run leaves the old one or the new one
 
-// Its numerics were held against the reference cell, or it is the reference: only such a cell shows a time.
+// Its numerics were held against the reference cell, or it is the reference.
 [[nodiscard]] bool verified(const Record& record);
+// Only a verified cell shows a time; and one of a simulated card that computed nothing, whose report says so.
+[[nodiscard]] bool may_show_time(const Record& record);
 // Takes its time and all that follows from it away, and says why.
 void mark_unverified(Record& record, std::string reason);
 

@@ -8,6 +8,7 @@
 #include "model/base/file.h"
 #include "reports/format.h"
 #include "reports/sections.h"
+#include "reports/simulated.h"
 #include "reports/writers.h"
 
 namespace stepscope {
@@ -48,9 +49,11 @@ void add_facts(Report& report, const MeasuredRun& run) {
   add("tokens a step", span_of(run, &Record::tokens_per_step));
   add("data", environment_text(run, "data"));
   add("machine", machine_of(run, first.device));
-  const auto measured =
-      std::count_if(run.cells.begin(), run.cells.end(), [](const Cell& cell) { return verified(cell.record); });
-  add("cells", fmt::format("{} of {} measured and verified", measured, run.cells.size()));
+  const auto all = run.cells.size();
+  const auto good = std::ranges::count_if(run.cells, [](const Cell& cell) { return verified(cell.record); });
+  const auto shown = std::ranges::count_if(run.cells, [](const Cell& cell) { return may_show_time(cell.record); });
+  add("cells", fmt::format("{} of {} measured and verified", good, all));
+  if (shown > good) add("costed", fmt::format("{} of {}: their times are costs, nothing was computed", shown - good, all));
   add("time", environment_text(run, "time"));
 }
 
@@ -70,15 +73,13 @@ void require_visits(const MeasuredRun& run, const fs::path& folder) {
 Report report_on(const MeasuredRun& run) {
   const Analysis analysis(run);
   Report report{.title = fmt::format("stepscope: {}", run.name), .sentence = analysis.answer.sentence};
-  report.simulated = std::any_of(run.cells.begin(), run.cells.end(),
-                                 [](const Cell& cell) { return cell.record.device.kind == "simulated"; });
   add_facts(report, run);
   report.sections = {answer_section(analysis),   time_memory_section(analysis), techniques_section(analysis),
                      cells_section(analysis),    memory_section(analysis),      time_section(analysis),
                      learning_section(analysis), prediction_section(analysis),  trust_section(analysis)};
   if (ReportSection choices = choices_section(analysis); !choices.blocks.empty())
     report.sections.insert(report.sections.begin() + 3, std::move(choices));  // beside techniques
-  return report;
+  return is_simulated(run) ? in_words_of_simulation(std::move(report)) : report;
 }
 
 void write_document(const Report& report, const fs::path& folder) {

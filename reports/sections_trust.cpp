@@ -149,14 +149,18 @@ void add_overhead(Table& table, const Analysis& analysis) {
 void add_verification(Table& table, const Analysis& analysis) {
   const MeasuredRun& run = analysis.run;
   const auto good = cells_where(run, [](const Cell& cell) { return verified(cell.record); });
-  const auto pending =
-      cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::ok && !verified(cell.record); });
+  const auto pending = cells_where(
+      run, [](const Cell& cell) { return cell.record.outcome == Outcome::ok && !may_show_time(cell.record); });
+  const auto costed =
+      cells_where(run, [](const Cell& cell) { return may_show_time(cell.record) && !verified(cell.record); });
   const auto failed = cells_where(run, [](const Cell& cell) { return cell.record.outcome == Outcome::unverified; });
   std::string text =
       fmt::format("{} cell{}: loss and every parameter's gradient of step 1 held against the reference cell",
                   good.size(), good.size() == 1 ? "" : "s");
   if (!failed.empty()) text += fmt::format("; outside the table and without a time: {}", labels(analysis, failed));
   if (!pending.empty()) text += fmt::format("; not yet verified and without a time: {}", labels(analysis, pending));
+  if (!costed.empty())
+    text += fmt::format("; costed, not computed, so that there is nothing to hold: {}", labels(analysis, costed));
   add(table, "verified", text, failed.empty() && pending.empty() ? "" : "bad");
   const auto widened = cells_where(run, [](const Cell& cell) { return cell.record.numerics.arithmetic == "widened"; });
   add(table, "arithmetic",

@@ -42,6 +42,7 @@ void fields(auto& field, Of<VisitNumerics> auto& numerics) {
   field("gradients", numerics.gradients);
   field("gradient_error", numerics.gradient_error);
   field("arithmetic", numerics.arithmetic);
+  field("not_computed", numerics.not_computed);
 }
 void fields(auto& field, Of<SpanSum> auto& span) {
   field("phase", span.phase);

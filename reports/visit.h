@@ -39,6 +39,7 @@ struct VisitNumerics {  // of step 1
   std::optional<double> gradient_error =
       {};  // largest relative error over parameters against the reference, once verified
   std::string arithmetic = "native";  // native | widened
+  std::optional<std::string> not_computed = {};  // why there are none
 };
 
 struct SpanSum {  // all runs of one operation at one layer site in one phase, summed over a step

@@ -17,6 +17,7 @@
 #include "reports/comparison_page.h"
 #include "reports/format.h"
 #include "reports/run_folder.h"
+#include "reports/simulated.h"
 
 namespace stepscope {
 
@@ -141,6 +142,7 @@ void compare(const CompareCommand& command) {
   }
   if (command.b.empty()) throw UsageError("compare: two runs' folders are needed, before and after");
   const MeasuredRun a = read_run(command.a), b = read_run(command.b);
+  require_alike(a, b);
   const RunComparison comparison = compare_runs(a, b);
   if (!command.out.empty()) {
     open_out_folder(command.out, "comparison.json", "comparison");

@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +13,7 @@
 #include "harness/device.h"
 #include "harness/planned.h"
 #include "harness/session.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/execution/read_floats.h"
@@ -50,6 +51,8 @@ double gradient_norm(const Program& program, const Executor& executor) {
   return std::sqrt(squares);
 }
 
+constexpr double not_computed = std::numeric_limits<double>::quiet_NaN();
+
 struct Measured {
   double loss = 0, gradient_norm = 0;
   std::vector<double> step_ns;  // of the steps after the first
@@ -75,11 +78,10 @@ void save(const StepCommand& command, const Session& session, const Executor& ex
 }
 
 Measured measure(const StepCommand& command, const Machine& machine, Session& session) {
-  using Clock = std::chrono::steady_clock;
   Measured measured;
   std::optional<LogitsReader> logits;  // as large as all of the batch's: only where they are kept
   if (!command.save.empty()) logits.emplace(session.program(), session.executor());
-  CpuSpans spans(session.program(), 1);
+  CpuSpans spans(session.program(), session.executor(), 1);
   std::optional<ObserverPair> both;
   if (logits) both.emplace(*logits, spans);
   if (command.json) {  // before the steps, because states are restored only as they were
@@ -94,18 +96,19 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
       session.observe(both ? static_cast<Observer*>(&*both) : &spans);
     else if (last && logits)
       session.observe(&*logits);
-    const Clock::time_point begin = Clock::now();
+    const std::int64_t begin_ns = session.executor().now_ns();
     measured.loss = session.trainer().step().loss;
-    if (i > 0) measured.step_ns.push_back(std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
+    if (i > 0) measured.step_ns.push_back(static_cast<double>(session.executor().now_ns() - begin_ns));
   }
   session.observe(nullptr);
-  measured.gradient_norm = gradient_norm(session.program(), session.executor());
+  measured.gradient_norm =
+      session.executor().computes() ? gradient_norm(session.program(), session.executor()) : not_computed;
   if (logits) save(command, session, session.executor(), *logits, measured.loss);
   if (!command.trace.empty())
     write_trace(command.trace, session.program(), session.plan().plan, spans.trace(),
                 {.cell = cell_id(session.configuration()),
                  .device = machine.name,
-                 .times = "measured",
+                 .times = times_in_words(machine),
                  .first_step = command.steps});
   return measured;
 }
@@ -117,7 +120,7 @@ nlohmann::ordered_json time_json(const std::vector<double>& ns) {
 }
 
 nlohmann::ordered_json device_json(const Machine& machine) {
-  return {{"kind", machine.kind == Machine::Kind::cpu ? "cpu" : "cuda"}, {"name", machine.name}};
+  return {{"kind", kind_of_device(machine)}, {"name", machine.name}};
 }
 
 void print_result(const StepCommand& command, const Machine& machine, const Session& session, const Measured& m) {
@@ -137,7 +140,7 @@ void print_result(const StepCommand& command, const Machine& machine, const Sess
   fmt::print("{}: loss {:.6f}, gradient norm {:.6f}, peak {}", cell_id(session.configuration()), m.loss,
              m.gradient_norm, format_bytes(static_cast<double>(session.predicted_peak_bytes())));
   if (!m.step_ns.empty()) fmt::print(", {} a step (median of {})", format_time(median_of(m.step_ns)), m.step_ns.size());
-  fmt::print("\n");
+  fmt::print("{}\n", is_simulated(machine) ? "; " + times_in_words(machine) : "");
 }
 
 // B and S come from the batch, whatever the file says.
@@ -196,6 +199,8 @@ void step(const StepCommand& command) {
   const MatrixCell cell = chosen_cell(command, batch ? &*batch : nullptr);
   const std::filesystem::path export_folder = export_folder_of(command.export_to, cell.configuration);
   Machine machine = machine_on(command.device, command.threads);
+  if (!command.save.empty()) require_computing(machine, "--save");
+  if (!command.export_to.empty()) require_computing(machine, "--export");
   if (command.weights.empty()) check_weights(cell.configuration);
   require_fit(cell, machine);
   cap_memory_to(command.memory_cap);

@@ -8,6 +8,7 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/device.h"
+#include "harness/simulated_device.h"
 #include "harness/interrupt.h"
 #include "harness/training_run.h"
 #include "model/base/error.h"
@@ -54,6 +55,7 @@ void run_train(const TrainCommand& command) {
                                 .sampling = command.sampling,
                                 .prompt = command.prompt,
                                 .export_folder = export_folder_of(command.export_to, cell.configuration)};
+  require_real(request.machine, "train");
   const TrainingEnd end = train(request, [&](const std::string& line) {
     fmt::print(command.json ? stderr : stdout, "{}\n", line);
     std::fflush(command.json ? stderr : stdout);

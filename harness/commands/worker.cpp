@@ -7,6 +7,7 @@
 #include "harness/commands/options.h"
 #include "harness/device.h"
 #include "harness/measure.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -28,6 +29,7 @@ void work(const WorkerCommand& command) {
   const std::filesystem::path folder = std::filesystem::path(command.visit_file).parent_path();
   // The run's, as its plan was made by it, never a newer one of the cache.
   Machine machine = machine_on(command.device, command.threads);
+  if (command.extra_work > 0) require_real(machine, "--extra-work");
   machine.rates = balanced_rates();
   machine = with_rates(machine, calibration_in(folder.parent_path().parent_path() / "calibration.json", machine));
   const VisitRequest request{.cell = &matrix.cells.front(),

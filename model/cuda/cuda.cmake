@@ -74,7 +74,8 @@ function(link_cuda_machine target)
   endif()
 endfunction()
 
-# Adds the CUDA machine and its tests to a test program, on fibers.
+# Adds the CUDA machine and its tests to a test program, on fibers; and makes stepscope_simulated, the whole program with the stand-in in
+# CUDA's place and of the same objects, for --device simulated:CARD. It is never installed.
 function(add_host_simt target)
   file(GLOB stand_in CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/host_simt/*.cpp)
   file(GLOB_RECURSE cuda_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*.cu)
@@ -84,17 +85,24 @@ function(add_host_simt target)
   add_library(host_simt OBJECT ${stand_in})  # never sanitized: it tells the sanitizers which fiber runs
   target_compile_options(host_simt PRIVATE -O2 -fno-strict-aliasing -fno-sanitize=all)
   # Device code reads memory through other types than it was written by.
-  add_library(host_simt_kernels OBJECT ${CMAKE_BINARY_DIR}/host_simt_kernels.cpp ${CMAKE_BINARY_DIR}/host_simt_tests.cpp)
-  target_compile_options(host_simt_kernels PRIVATE -fno-strict-aliasing)
-  if(NOT STEPSCOPE_SANITIZE)
-    target_compile_options(host_simt_kernels PRIVATE -O1)
-  endif()
-  foreach(library host_simt host_simt_kernels)
+  add_library(host_simt_kernels OBJECT ${CMAKE_BINARY_DIR}/host_simt_kernels.cpp)
+  add_library(host_simt_tests OBJECT ${CMAKE_BINARY_DIR}/host_simt_tests.cpp)
+  foreach(library host_simt_kernels host_simt_tests)
+    target_compile_options(${library} PRIVATE -fno-strict-aliasing)
+    if(NOT STEPSCOPE_SANITIZE)
+      target_compile_options(${library} PRIVATE -O1)
+    endif()
+  endforeach()
+  foreach(library host_simt host_simt_kernels host_simt_tests)
     target_include_directories(${library} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
     target_include_directories(${library} SYSTEM PRIVATE ${CUDA_INCLUDE_DIR})
     target_link_libraries(${library} PRIVATE stepscope_uses GTest::gtest)
   endforeach()
-  target_link_libraries(${target} PRIVATE host_simt host_simt_kernels ${CUBLASLT_LIBRARY})
+  target_link_libraries(${target} PRIVATE host_simt host_simt_kernels host_simt_tests ${CUBLASLT_LIBRARY} ${CMAKE_DL_LIBS})
+  add_executable(stepscope_simulated ${CMAKE_SOURCE_DIR}/harness/main.cpp)
+  target_compile_definitions(stepscope_simulated PRIVATE STEPSCOPE_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(stepscope_simulated PRIVATE host_simt host_simt_kernels stepscope_lib ${CUBLASLT_LIBRARY})
+  add_dependencies(${target} stepscope_simulated)  # end-to-end tests run it
 endfunction()
 
 # The tests of the CUDA machine on a card itself, with CUDA's own runtime in place of the stand-in: stepscope_card_tests.

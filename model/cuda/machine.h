@@ -2,11 +2,23 @@
 //     lower(program, this_card());              // throws Unsupported: no CUDA in this build, no driver, no library, no such card
 #pragma once
 
+#include <string>
+
 #include "model/program/cost.h"
 
 namespace stepscope {
 
 // Card number `card` as CUDA counts them. Makes CUDA's context on it, and counts what the card then has taken as context_bytes.
 [[nodiscard]] Machine this_card(int card = 0);
+
+struct CardToSimulate {
+  Card card;
+  std::string title;  // as people call it
+  int multiprocessors = 1;
+  bool computes = true;  // false: kernels are costed, not computed
+  std::string device;  // as --device named it
+};
+// The card that this process then plays: one for good. Throws Unsupported in every program but those of the tests.
+[[nodiscard]] Machine simulated_card(const CardToSimulate& card);
 
 }  // namespace stepscope

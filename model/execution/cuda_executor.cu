@@ -13,6 +13,7 @@
 #include "model/execution/cuda_step_memory.cuh"
 #include "model/execution/state_store.h"
 #include "model/operations/list_cuda.cuh"
+#include "model/program/simulated_card.h"
 
 namespace stepscope {
 
@@ -35,6 +36,11 @@ void require_room(std::int64_t needed) {
   if (needed > static_cast<std::int64_t>(card_bytes().free)) throw no_room_on_card(static_cast<std::size_t>(needed));
 }
 
+std::int64_t taken_bytes() {
+  const CardBytes now = card_bytes();
+  return static_cast<std::int64_t>(now.total - now.free);
+}
+
 bool reads_batch(const Program& program, Section section) {
   return std::any_of(program.operations.begin(), program.operations.end(), [&](const Operation& op) {
     return op.section == section && std::any_of(op.ins.begin(), op.ins.end(), [&](const Operand& in) {
@@ -54,6 +60,8 @@ struct CudaExecutor::Parts {
   const Program& program;
   const MemoryPlan& plan;
   const int card;
+  SimulatedCard* const simulation;
+  const std::int64_t taken_before;  // of the card, by whoever
   const HeldBytes held;
   Stream stream;
   MatmulLibrary matmuls;
@@ -73,10 +81,12 @@ struct CudaExecutor::Parts {
   BatchCopies batches{stream};
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
 
-  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card)
+  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, SimulatedCard* simulated)
       : program(p),
         plan(memory_plan),
         card(chosen(which_card)),
+        simulation(simulated),
+        taken_before(taken_bytes()),
         held(needed_bytes(p, memory_plan)),
         states((require_room(held.bytes()), p)),
         arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
@@ -110,7 +120,15 @@ struct CudaExecutor::Parts {
     for (const ValueId out : op.outs) binding.outs.push_back(address(out));
     for (const Write& write : op.writes) binding.writes.push_back(states.at(write.state));
     if (op.workspace_bytes > 0) binding.workspace = arena.data() + plan.workspace_offsets[index];
-    return cuda_row_of(*op.kind).bind(binding);
+    CudaRun run = cuda_row_of(*op.kind).bind(binding);
+    return simulation == nullptr ? run : told_of(op, std::move(run));
+  }
+  [[nodiscard]] CudaRun told_of(const Operation& op, CudaRun run) const {
+    return [this, &op, run = std::move(run)](const CudaIssue& how) {
+      simulation->operation_begins(program, op, how.first_micro_step ? 0 : 1);
+      run(how);
+      simulation->operation_ends();
+    };
   }
 
   // Calls each(operation) for those of a section, in order.
@@ -194,8 +212,9 @@ struct CudaExecutor::Parts {
   }
 };
 
-CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card)
-    : parts_(std::make_unique<Parts>(program, plan, card)) {
+CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card,
+                           SimulatedCard* simulation)
+    : parts_(std::make_unique<Parts>(program, plan, card, simulation)) {
   parts_->block = ControlBlock{.loss_scale = program.initial_loss_scale};
   parts_->arrived.record(parts_->stream.get());
   if (launch == Launch::graph) parts_->capture();
@@ -210,6 +229,14 @@ void CudaExecutor::initialise(std::uint64_t seed) {
       STEPSCOPE_CUDA(cudaMemsetAsync(parts_->states.at(id), 0,
                                      static_cast<std::size_t>(program.state(id).type.size_bytes()),
                                      parts_->stream.get()));
+  if (computes()) initialise_parameters(seed);
+  parts_->block = ControlBlock{.seed = seed, .loss_scale = program.initial_loss_scale};
+  parts_->results_on_card = false;
+  parts_->results_on_host = true;
+}
+
+void CudaExecutor::initialise_parameters(std::uint64_t seed) {
+  const Program& program = parts_->program;
   for (const StateId id : program.states_of(StateKind::parameter)) {
     const State& state = program.state(id);
     if (state.type.dtype != DType::fp32) throw Unsupported("CUDA: parameters are fp32");
@@ -217,9 +244,6 @@ void CudaExecutor::initialise(std::uint64_t seed) {
     fill_initial(values, state, seed);
     write(id, std::as_bytes(std::span(values)));
   }
-  parts_->block = ControlBlock{.seed = seed, .loss_scale = program.initial_loss_scale};
-  parts_->results_on_card = false;
-  parts_->results_on_host = true;
 }
 
 void CudaExecutor::write(StateId state, std::span<const std::byte> bytes) {
@@ -270,13 +294,25 @@ void CudaExecutor::step(double learning_rate) {
   ++parts_->block.step;
 }
 
-std::optional<std::int64_t> CudaExecutor::device_reports_bytes() const {
-  const CardBytes now = card_bytes();
-  return static_cast<std::int64_t>(now.total - now.free);
+std::optional<std::int64_t> CudaExecutor::device_reports_bytes() const { return taken_bytes(); }
+
+std::int64_t CudaExecutor::now_ns() const {
+  return parts_->simulation != nullptr ? parts_->simulation->now_ns() : steady_ns();
+}
+bool CudaExecutor::computes() const { return parts_->simulation == nullptr || parts_->simulation->computes(); }
+
+// Where no byte is touched: what the card has handed out for this executor, by its own count.
+Executor::UsedBytes CudaExecutor::handed_out_bytes() const {
+  UsedBytes used;
+  for (const DeviceMemory& memory : parts_->states.allocations())
+    used.states += static_cast<std::int64_t>(memory.bytes());
+  used.arena = taken_bytes() - parts_->taken_before - used.states;
+  return used;
 }
 
 // Two steps over poisoned memory, operation by operation; the states are held by the host meanwhile.
 Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
+  if (!computes()) return handed_out_bytes();
   Parts& p = *parts_;
   const ControlBlock kept = control();
   const std::vector<std::vector<std::byte>> saved = p.read_states();
@@ -313,7 +349,8 @@ Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
 std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan, const Machine& machine,
                                              bool eager) {
   return std::make_unique<CudaExecutor>(
-      program, plan, eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card);
+      program, plan, eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card,
+      machine.simulation);
 }
 
 }  // namespace stepscope

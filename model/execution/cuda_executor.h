@@ -18,8 +18,9 @@ class CudaExecutor final : public Executor {
   enum class Launch { eager, graph };
 
   // The program must be lowered to the card and planned. Throws OutOfMemory, with bytes asked for, free and of the card, where its memory is
-  // too small; Unsupported for an operation that does not run on a card.
-  CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card = 0);
+  // too small; Unsupported for an operation that does not run on a card. A simulated card is told what is issued, and asked for the time.
+  CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card = 0,
+               SimulatedCard* simulation = nullptr);
   ~CudaExecutor() override;
 
   void initialise(std::uint64_t seed) override;
@@ -30,10 +31,15 @@ class CudaExecutor final : public Executor {
   void step(double learning_rate) override;
   void observe(Observer* observer) override;
   [[nodiscard]] bool works_beside_host() const override { return true; }
+  [[nodiscard]] std::int64_t now_ns() const override;
+  [[nodiscard]] bool computes() const override;
   [[nodiscard]] std::optional<std::int64_t> device_reports_bytes() const override;  // by all who use the card
   [[nodiscard]] UsedBytes measure_used_bytes(double learning_rate) override;
 
  private:
+  void initialise_parameters(std::uint64_t seed);
+  [[nodiscard]] UsedBytes handed_out_bytes() const;
+
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

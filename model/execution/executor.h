@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "model/base/clock.h"
 #include "model/program/control_block.h"
 #include "model/program/memory_plan.h"
 #include "model/program/observer.h"
@@ -33,6 +34,11 @@ class Executor {
   virtual void observe(Observer* observer) = 0;  // null: nobody
   // Whether step returns before it is done, so that the next batch may be written meanwhile: the running step still reads its own.
   [[nodiscard]] virtual bool works_beside_host() const { return false; }
+
+  // The clock that its steps are timed by: this machine's, unless the device is simulated.
+  [[nodiscard]] virtual std::int64_t now_ns() const { return steady_ns(); }
+  // Whether numbers come out of its steps: a simulated card may only count what they cost.
+  [[nodiscard]] virtual bool computes() const { return true; }
 
   // Of its device's memory taken now, by the device's own count; none where that is the host's.
   [[nodiscard]] virtual std::optional<std::int64_t> device_reports_bytes() const { return std::nullopt; }

@@ -74,17 +74,19 @@ StepFlops step_flops(const Program& program) {
   return sum;
 }
 
+double roofline_ns(const Program& program, const Operation& op, const Card& card, int micro_step) {
+  const OperationCost cost = cost_of(program, op, micro_step);
+  const DType multiplied = op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype;
+  const double peak = program.tf32 && multiplied == DType::fp32 ? card.tf32_flops : peak_of(card, multiplied);
+  const double compute_ns = peak > 0 ? 1e9 * static_cast<double>(cost.causal_flops) / peak : 0;
+  return std::max(compute_ns, memory_floor_ns(card, static_cast<double>(cost.read_bytes + cost.written_bytes)));
+}
+
 OperationTimes roofline_times(const Program& program, const Card& card) {
   OperationTimes times;
   times.reserve(program.operations.size());
-  for (const Operation& op : program.operations) {
-    const OperationCost cost = cost_of(program, op, program.micro_steps > 1 ? 1 : 0);
-    const DType multiplied = op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype;
-    const double peak = program.tf32 && multiplied == DType::fp32 ? card.tf32_flops : peak_of(card, multiplied);
-    const double compute_ns = peak > 0 ? 1e9 * static_cast<double>(cost.causal_flops) / peak : 0;
-    times.push_back(
-        std::max(compute_ns, memory_floor_ns(card, static_cast<double>(cost.read_bytes + cost.written_bytes))));
-  }
+  for (const Operation& op : program.operations)
+    times.push_back(roofline_ns(program, op, card, program.micro_steps > 1 ? 1 : 0));
   return times;
 }
 

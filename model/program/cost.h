@@ -21,6 +21,7 @@ struct Card {  // what a device can do at most; dense peaks only
   std::string name;
   double fp32_flops = 0, tf32_flops = 0, bf16_flops = 0, fp16_flops = 0;  // FLOP/s, 0 = not known
   double bandwidth = 0;  // of its memory, bytes/s; 0 = not known
+  double host_bandwidth = 0;  // bytes/s, one direction, 0 = not known
   std::vector<BandwidthLevel> levels = {};  // ascending in bytes; empty: memory alone counts
   std::int64_t memory_bytes = 0;  // of the device
   std::int64_t context_bytes = 0;  // taken before the first allocation
@@ -37,6 +38,8 @@ struct Card {  // what a device can do at most; dense peaks only
           .bandwidth = 1e11};
 }
 
+class SimulatedCard;
+
 struct Machine {  // what a program is lowered to
   enum class Kind { cpu, cuda } kind = Kind::cpu;
   std::string name;
@@ -50,6 +53,7 @@ struct Machine {  // what a program is lowered to
   Card rates = balanced_rates();  // how fast it is known to be: what a byte budget weighs repeats by
   bool has_kernels = false;  // a card that this program drives: workspaces are those of its kernels
   int card = 0;  // where it has kernels: which card, as CUDA counts them
+  SimulatedCard* simulation = nullptr;  // lives as long as the process; null: what runs is real
 };
 
 // Whether it multiplies numbers of this type as they are, without widening them first.
@@ -74,7 +78,9 @@ struct StepFlops {  // of one optimizer step: all micro-steps
 // than its arrays, so that what is beyond those bytes comes at its rate at most; the slowest such statement counts.
 [[nodiscard]] double memory_floor_ns(const Card& card, double bytes);
 
-// Roofline: the greater of FLOPs by peak and bytes by bandwidth, an operation at a time, one micro-step of each.
+// Roofline: the greater of FLOPs by peak and bytes by bandwidth, ns.
+[[nodiscard]] double roofline_ns(const Program& program, const Operation& operation, const Card& card, int micro_step);
+// An operation at a time, one micro-step of each: a later one where there are several.
 [[nodiscard]] OperationTimes roofline_times(const Program& program, const Card& card);
 // The sum over a whole step: micro operations count micro_steps times.
 [[nodiscard]] double step_time_ns(const Program& program, const OperationTimes& times);

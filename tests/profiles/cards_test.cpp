@@ -56,6 +56,14 @@ TEST(Cards, each_figure_says_where_it_is_from) {
   }
 }
 
+// PCI Express doubles with each generation: 32 GB/s one way over sixteen lanes of the fourth.
+TEST(Cards, the_host_is_reached_over_sixteen_lanes_one_way) {
+  for (const CardFile& file : known_cards()) {
+    const bool fifth = file.card.name.starts_with("h") || file.card.name == "rtx-5090";
+    EXPECT_EQ(file.card.host_bandwidth, fifth ? 64e9 : 32e9) << file.card.name;
+  }
+}
+
 TEST(Cards, a_wrong_name_is_answered_with_the_nearest) {
   try {
     (void)find_card("h100-smx");
@@ -98,6 +106,7 @@ TEST_F(CardsOfUsers, a_file_of_ones_own) {
   EXPECT_EQ(mine.card.memory_bytes, 8'000'000'000);
   EXPECT_EQ(mine.card.bf16_flops, 4e13);
   EXPECT_EQ(mine.card.tf32_flops, 0);
+  EXPECT_EQ(mine.card.host_bandwidth, 0);
   EXPECT_EQ(mine.figure("clock_hz"), nullptr);
 }
 

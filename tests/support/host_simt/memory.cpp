@@ -17,7 +17,7 @@ namespace stepscope::host_simt {
 
 namespace {
 
-constexpr std::size_t page_bytes = 4096, reserved_bytes = std::size_t{1} << 38;
+constexpr std::size_t page_bytes = 4096, reserved_bytes = std::size_t{1} << 40;
 constexpr unsigned char poison = 0xFF;
 
 struct Allocation {
@@ -40,6 +40,7 @@ Memory& memory() {
 std::size_t whole_pages(std::size_t bytes) { return (bytes + page_bytes - 1) / page_bytes * page_bytes; }
 
 void protect(const std::byte* at, std::size_t bytes, bool open) {
+  if (!touches_memory()) return;  // addresses alone
   if (mprotect(const_cast<std::byte*>(at), whole_pages(bytes), open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
     throw std::runtime_error("host SIMT: mprotect failed");
 }
@@ -73,7 +74,7 @@ std::byte* allocate(std::size_t bytes, bool pending) {
   std::byte* const at = m.next;
   m.next += whole_pages(bytes) + page_bytes;  // a page that nobody may touch after each
   protect(at, bytes, true);
-  std::memset(at, poison, whole_pages(bytes));
+  if (touches_memory()) std::memset(at, poison, whole_pages(bytes));
   if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(at + bytes, whole_pages(bytes) - bytes);
   if (m.depth == 0 || pending) protect(at, bytes, false);
   m.device[at] = {bytes, pending, false};
@@ -90,7 +91,7 @@ void release(const std::byte* at) {
   const std::size_t bytes = found->second.bytes;
   protect(at, bytes, true);
   if (__asan_unpoison_memory_region != nullptr) __asan_unpoison_memory_region(at + bytes, whole_pages(bytes) - bytes);
-  madvise(const_cast<std::byte*>(at), whole_pages(bytes), MADV_DONTNEED);
+  if (touches_memory()) madvise(const_cast<std::byte*>(at), whole_pages(bytes), MADV_DONTNEED);
   protect(at, bytes, false);
   mutable_counts().live_bytes -= bytes;
   m.device.erase(found);
@@ -116,6 +117,16 @@ class Opened {
   const std::byte* first_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+// From memory without bytes come zeros.
+void copy_bytes(void* to, const void* from, std::size_t bytes) {
+  if (touches_memory()) {
+    const Opened target(to), source(from);
+    std::memmove(to, from, bytes);
+  } else if (!is_device(to)) {
+    std::memset(to, 0, bytes);
+  }
+}
 
 cudaError_t check_end(const void* at, std::size_t bytes, bool device, bool asynchronous) {
   if (is_device(at) != device) return refuse(cudaErrorInvalidValue, "copy: an address does not match the kind");
@@ -148,6 +159,7 @@ OnDevice::~OnDevice() {
 
 std::size_t written_past_its_end() {
   std::size_t found = 0;
+  if (!touches_memory()) return found;
   for (const auto& [at, allocation] : memory().device) {
     if (allocation.pending) continue;
     auto* const bytes = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(at));
@@ -159,6 +171,16 @@ std::size_t written_past_its_end() {
     }
   }
   return found;
+}
+
+std::size_t device_bytes() {
+  return simulation() == nullptr ? options().memory_bytes
+                                 : static_cast<std::size_t>(simulation()->card().card.memory_bytes);
+}
+std::size_t free_device_bytes() {
+  const std::size_t context =
+      simulation() == nullptr ? 0 : static_cast<std::size_t>(simulation()->card().card.context_bytes);
+  return device_bytes() - std::min(device_bytes(), context + counts().live_bytes);
 }
 
 bool in_device_memory(const void* at, std::size_t bytes) { return inside(memory().device, at, bytes); }
@@ -190,16 +212,21 @@ extern "C" {
 cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   if (const cudaError_t error = unless_capturing("cudaMalloc"); error != cudaSuccess) return error;
   if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMalloc of no bytes");
-  if (bytes > options().memory_bytes - counts().live_bytes) return refuse(cudaErrorMemoryAllocation, "out of memory");
+  const ApiCall call(Api::malloc);
+  if (bytes > free_device_bytes()) return refuse(cudaErrorMemoryAllocation, "out of memory");
   *at = allocate(bytes, false);
+  record_memory(true, false, *at, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* at) {
   if (at == nullptr) return cudaSuccess;
+  const ApiCall call(Api::free);
+  if (Simulation* const card = simulation(); card != nullptr) card->host_waits(card->end_of_all());
   if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
   const auto* first = static_cast<const std::byte*>(at);
   if (!may_be_freed(at)) return refuse(cudaErrorInvalidValue, "cudaFree: not the start of an allocation that lives");
+  record_memory(false, false, first, memory().device.at(first).bytes);
   release(first);
   return cudaSuccess;
 }
@@ -207,7 +234,9 @@ cudaError_t cudaFree(void* at) {
 cudaError_t cudaMallocAsync(void** at, std::size_t bytes, cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaMallocAsync"); error != cudaSuccess) return error;
   if (bytes == 0) return refuse(cudaErrorInvalidValue, "cudaMallocAsync of no bytes");
+  const ApiCall call(Api::malloc_async);
   const std::byte* const first = allocate(bytes, true);
+  record_memory(true, true, first, bytes);
   *at = const_cast<std::byte*>(first);
   return push(stream, "allocate", [first] {
     Allocation& allocation = memory().device.at(first);
@@ -221,57 +250,71 @@ cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   const auto* first = static_cast<const std::byte*>(at);
   if (!may_be_freed(at))
     return refuse(cudaErrorInvalidValue, "cudaFreeAsync: not the start of an allocation that lives");
+  const ApiCall call(Api::free_async);
+  record_memory(false, true, first, memory().device.at(first).bytes);
   memory().device.at(first).leaving = true;
   return push(stream, "free", [first] { release(first); });
 }
 
 cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   if (const cudaError_t error = unless_capturing("cudaMallocHost"); error != cudaSuccess) return error;
+  const ApiCall call(Api::malloc_host);
   *at = std::malloc(bytes);
   std::memset(*at, poison, bytes);
   memory().pinned[static_cast<std::byte*>(*at)] = {bytes, false, false};
+  record_pinned(true, *at, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* at) {
   if (const cudaError_t error = drain_all(); error != cudaSuccess) return error;
-  if (at != nullptr && memory().pinned.erase(static_cast<std::byte*>(at)) == 0)
+  const ApiCall call(Api::free_host);
+  const auto found = memory().pinned.find(static_cast<std::byte*>(at));
+  if (at != nullptr && found == memory().pinned.end())
     return refuse(cudaErrorInvalidValue, "cudaFreeHost: not pinned memory");
+  if (at != nullptr) {
+    record_pinned(false, at, found->second.bytes);
+    memory().pinned.erase(found);
+  }
   std::free(at);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
-  *total_bytes = options().memory_bytes;
-  *free_bytes = *total_bytes - counts().live_bytes;
+  *total_bytes = device_bytes();
+  *free_bytes = free_device_bytes();
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   if (const cudaError_t error = unless_capturing("cudaMemcpy"); error != cudaSuccess) return error;
   if (const cudaError_t error = check_copy(to, from, bytes, kind, false); error != cudaSuccess) return error;
+  const ApiCall call(Api::copy);
   if (const cudaError_t error = drain_blocking_streams(); error != cudaSuccess) return error;
-  {
-    const Opened target(to), source(from);
-    std::memmove(to, from, bytes);
-  }
+  if (Simulation* const card = simulation(); card != nullptr)
+    card->copied_now(described_copy(bytes, kind, false), call.correlation());
+  copy_bytes(to, from, bytes);
   ++mutable_counts().copies;
   return sticky_error();
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (const cudaError_t error = check_copy(to, from, bytes, kind, true); error != cudaSuccess) return error;
-  return push(stream, "copy", [=] {
+  const ApiCall call(Api::copy_async);
+  const auto work = [=] {
     std::memmove(to, from, bytes);
     ++mutable_counts().copies;
-  });
+  };
+  return push(stream, "copy", work, described_copy(bytes, kind, true));
 }
 
 cudaError_t cudaMemsetAsync(void* at, int value, std::size_t bytes, cudaStream_t stream) {
   if (!in_device_memory(at, bytes)) return refuse(cudaErrorInvalidValue, "cudaMemsetAsync: not inside one allocation");
-  return push(stream, "memset", [=] {
+  const ApiCall call(Api::set_async);
+  const auto work = [=] {
     std::memset(at, value, bytes);
     ++mutable_counts().memsets;
-  });
+  };
+  return push(stream, "memset", work, described_set(bytes, value));
 }
 }

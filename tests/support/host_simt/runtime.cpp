@@ -21,6 +21,7 @@ struct Mark {  // a place in a stream
   cudaStream_t stream = nullptr;
   bool reached = false;
   Time at = {};
+  std::int64_t simulated_ns = 0;
 };
 }  // namespace
 
@@ -54,6 +55,8 @@ namespace {
 struct Replay {
   std::vector<Node> nodes;
   std::vector<std::size_t> other_order;
+  std::vector<stepscope::host_simt::GraphNodeTime> times = {};  // on a simulated card
+  std::uint32_t number = 0;
 };
 }  // namespace
 struct CUgraphExec_st {
@@ -73,6 +76,8 @@ struct Runtime {
   std::string message;
   RuntimeCounts counts;
   std::size_t captures = 0;  // begun so far
+  std::uint64_t nodes = 0;  // named so far
+  std::uint32_t graphs = 0;  // instantiated so far
 };
 Runtime& runtime() {
   static Runtime one;
@@ -80,7 +85,7 @@ Runtime& runtime() {
 }
 
 void run_work(const Work& work) {
-  const OnDevice scope;
+  const OnDevice scope;  // opens nothing where no memory is touched
   try {
     if (runtime().sticky == cudaSuccess) work();
     if (const std::size_t bytes = written_past_its_end(); bytes > 0)
@@ -134,8 +139,28 @@ std::vector<std::size_t> last_first(const std::vector<Node>& nodes) {
   return order;
 }
 
-std::shared_ptr<const Replay> replay_of(const CUgraph_st& graph) {
-  return std::make_shared<const Replay>(Replay{graph.nodes, last_first(graph.nodes)});
+std::shared_ptr<CUgraphNode_st> named_node() { return std::make_shared<CUgraphNode_st>(++runtime().nodes); }
+
+std::vector<GraphNodeTime> times_of(const std::vector<Node>& nodes) {
+  std::vector<GraphNodeTime> times;
+  if (simulation() == nullptr) return times;
+  for (const Node& node : nodes)
+    times.push_back({.work = node.what,
+                     .share = node.share,
+                     .stream = node.stream,
+                     .before = node.before,
+                     .id = node.handle->id});
+  simulation()->settle_graph(times);
+  return times;
+}
+
+std::shared_ptr<const Replay> replay_of(cudaGraph_t graph) {
+  std::vector<Node> nodes = graph->nodes;
+  for (Node& node : nodes) {
+    const std::shared_ptr<CUgraphNode_st> original = std::exchange(node.handle, named_node());
+    tell_node_cloned(graph, node.handle.get(), original.get(), node.what);
+  }
+  return std::make_shared<const Replay>(Replay{nodes, last_first(nodes), times_of(nodes), ++runtime().graphs});
 }
 
 cudaError_t has_capture_joined(const CUgraph_st& graph) {
@@ -178,27 +203,37 @@ cudaError_t refuse(cudaError_t error, const std::string& why) {
 }
 
 namespace {
-cudaError_t push_piece(cudaStream_t stream, const char* kind, Work work, std::shared_ptr<Mark> waits_for) {
+cudaError_t push_piece(cudaStream_t stream, const char* kind, Work work, std::shared_ptr<Mark> waits_for,
+                       const Described& what = {}) {
   if (stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread)
     return refuse(cudaErrorInvalidResourceHandle, "the default stream is not for this project: use one of your own");
   if (!runtime().streams.contains(stream)) return refuse(cudaErrorInvalidResourceHandle, "a stream that does not live");
+  if (what.kind != Described::Kind::nothing && !touches_memory()) work = [] {};
   if (cudaGraph_t graph = stream->capture; graph != nullptr) {
     Clock& clock = graph->seen.at(stream);
-    graph->nodes.push_back({stream, kind, std::move(work), clock});
+    const Share share = simulation() == nullptr ? Share{} : simulation()->share();
+    graph->nodes.push_back({stream, kind, std::move(work), clock, what, share, named_node()});
     ++clock[stream];
+    tell_node_created(graph, graph->nodes.back().handle.get(), what);
     return cudaSuccess;
   }
+  if (Simulation* const card = simulation(); card != nullptr) card->issued(stream, what, ApiCall::current());
   stream->queue.push_back({std::move(work), std::move(waits_for)});
   return options().eager ? drain(stream) : runtime().sticky;
 }
 
 }  // namespace
 
-cudaError_t push(cudaStream_t stream, const char* kind, Work work) {
-  return push_piece(stream, kind, std::move(work), nullptr);
+cudaError_t push(cudaStream_t stream, const char* kind, Work work, const Described& what) {
+  return push_piece(stream, kind, std::move(work), nullptr, what);
 }
 
-cudaError_t enqueue(cudaStream_t stream, Work work) { return push(stream, "library", std::move(work)); }
+cudaError_t enqueue(cudaStream_t stream, Work work, const LibraryKernel& kernel) {
+  const ApiCall call(Api::library_launch);
+  Described what{.kind = Described::Kind::kernel};
+  what.name = kernel.name, what.threads = std::max(1.0, kernel.threads);
+  return push(stream, "library", std::move(work), what);
+}
 
 cudaError_t unless_capturing(const char* call) {
   bool capturing = false;
@@ -235,10 +270,12 @@ void submit_kernel(cudaStream_t stream, const void* kernel, dim3 grid, dim3 bloc
   const auto allowed = runtime().shared_limits.find(kernel);
   if (shared_bytes > (allowed == runtime().shared_limits.end() ? static_limit : allowed->second))
     check(refuse(cudaErrorInvalidValue, "launch: more dynamic shared memory than cudaFuncSetAttribute allowed"));
-  check(push(stream, "kernel", [=] {
+  const ApiCall call(Api::launch);
+  const auto work = [=] {
     run_grid(grid, block, shared_bytes, thread);
     ++runtime().counts.kernels;
-  }));
+  };
+  check(push(stream, "kernel", work, described_kernel(kernel, grid, block, shared_bytes)));
 }
 
 }  // namespace stepscope::host_simt
@@ -263,16 +300,21 @@ cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : refuse(cudaErrorInvalidDevice, "there is one device");
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  const Simulation* const card = simulation();
   *properties = {};
-  std::strncpy(properties->name, "host SIMT", sizeof(properties->name) - 1);
+  std::strncpy(properties->name, card == nullptr ? "host SIMT" : card->card().title.c_str(), sizeof(properties->name) - 1);
   properties->major = 9;
-  properties->multiProcessorCount = 132;
-  properties->totalGlobalMem = options().memory_bytes;
+  properties->multiProcessorCount = card == nullptr ? 132 : card->card().multiprocessors;
+  properties->totalGlobalMem = device_bytes();
   properties->sharedMemPerBlockOptin = dynamic_limit;
   properties->warpSize = warpSize;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return drain_all(); }
+cudaError_t cudaDeviceSynchronize() {
+  const ApiCall call(Api::device_synchronize);
+  if (Simulation* const card = simulation(); card != nullptr) card->host_waits(card->end_of_all());
+  return drain_all();
+}
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
     return refuse(cudaErrorNotSupported, "cudaFuncSetAttribute: of that attribute nothing is emulated");
@@ -294,12 +336,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return refuse(cudaErrorStreamCaptureUnsupported, "cudaStreamDestroy of a stream that is capturing");
   }
   drain(stream);
+  if (Simulation* const card = simulation(); card != nullptr) card->forget(stream);
   runtime().streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = unless_capturing("cudaStreamSynchronize"); error != cudaSuccess) return error;
+  const ApiCall call(Api::stream_synchronize);
+  if (Simulation* const card = simulation(); card != nullptr) card->host_waits(card->end_of(stream));
   return drain(stream);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
@@ -317,6 +362,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return refuse(cudaErrorStreamCaptureIsolation, "a capture waits for an event from outside");
   }
   if (!event->mark) return cudaSuccess;  // never recorded: as on a card, nothing to wait for
+  const ApiCall call(Api::stream_wait);
+  if (Simulation* const card = simulation(); card != nullptr) card->stream_waits(stream, event->mark->simulated_ns);
   const auto wait = [mark = event->mark] {
     while (!mark->reached) run_next(mark->stream);
   };
@@ -342,7 +389,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     event->clock = stream->capture->seen.at(stream);
     return cudaSuccess;
   }
+  const ApiCall call(Api::event_record);
   const auto mark = event->mark = std::make_shared<Mark>(Mark{stream});
+  if (Simulation* const card = simulation(); card != nullptr) mark->simulated_ns = card->end_of(stream);
   return push(stream, "event", [mark] {
     mark->reached = true;
     mark->at = std::chrono::steady_clock::now();
@@ -352,6 +401,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = unless_capturing("cudaEventSynchronize"); error != cudaSuccess) return error;
   if (const cudaError_t error = refuse_captured(*event); error != cudaSuccess) return error;
   if (!event->mark) return refuse(cudaErrorInvalidResourceHandle, "an event that was never recorded");
+  const ApiCall call(Api::event_synchronize);
+  if (Simulation* const card = simulation(); card != nullptr) card->host_waits(event->mark->simulated_ns);
   while (!event->mark->reached) run_next(event->mark->stream);
   return runtime().sticky;
 }
@@ -362,7 +413,9 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
       return refuse(cudaErrorInvalidResourceHandle, "an event without timing, or never recorded");
     if (!event->mark->reached) return refuse(cudaErrorNotReady, "an event that is not reached: synchronise first");
   }
-  *milliseconds = std::chrono::duration<float, std::milli>(end->mark->at - begin->mark->at).count();
+  *milliseconds = simulation() == nullptr
+                      ? std::chrono::duration<float, std::milli>(end->mark->at - begin->mark->at).count()
+                      : static_cast<float>(end->mark->simulated_ns - begin->mark->simulated_ns) * 1e-6f;
   return cudaSuccess;
 }
 
@@ -387,7 +440,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* runnable, cudaGraph_t graph, unsigned long long flags) {
   if (flags != 0) return refuse(cudaErrorNotSupported, "cudaGraphInstantiate: no flag is emulated");
-  *runnable = new CUgraphExec_st{replay_of(*graph)};
+  const ApiCall call(Api::graph_instantiate);
+  *runnable = new CUgraphExec_st{replay_of(graph)};
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t runnable, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* result) {
@@ -397,7 +451,7 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t runnable, cudaGraph_t graph, cud
   *result = {};
   result->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;
   if (!same) return refuse(cudaErrorGraphExecUpdateFailure, "the graph has other nodes than what is updated");
-  runnable->replay = replay_of(*graph);
+  runnable->replay = replay_of(graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
@@ -406,6 +460,9 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::si
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t runnable, cudaStream_t stream) {
+  const ApiCall call(Api::graph_launch);
+  if (Simulation* const card = simulation(); card != nullptr)
+    card->launched(stream, runnable->replay->times, runnable->replay->number, call.correlation());
   return push(stream, "graph", [replay = runnable->replay] {
     for (std::size_t i = 0; i < replay->nodes.size(); ++i)
       replay->nodes[options().eager ? i : replay->other_order[i]].work();

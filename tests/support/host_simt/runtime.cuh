@@ -31,7 +31,11 @@ cudaError_t take_error();
 [[nodiscard]] std::string last_message();  // why something was refused
 
 // For stand-ins of libraries.
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+struct LibraryKernel {
+  const char* name = "library";
+  double threads = 1;  // that it would have: its weight in the time of its operation on a simulated card
+};
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work, const LibraryKernel& kernel = {});
 [[nodiscard]] bool in_device_memory(const void* at, std::size_t bytes);  // inside one allocation that lives
 
 }  // namespace stepscope::host_simt

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/support/host_simt/runtime.cuh"
+#include "tests/support/host_simt/simulation.cuh"
 
 namespace stepscope::host_simt {
 
@@ -23,15 +24,22 @@ struct Node {  // of a graph
   std::string kind;  // "kernel", "copy", "memset", "library": what an update must not change
   Work work;
   Clock before;
+  Described what;
+  Share share;  // of a simulated card's operation
+  std::shared_ptr<CUgraphNode_st> handle;
 };
 
 cudaError_t refuse(cudaError_t error, const std::string& why);
-cudaError_t push(cudaStream_t stream, const char* kind, Work work);
+// Work without a description takes no time of a simulated card; what is described is not done at all where that computes nothing.
+cudaError_t push(cudaStream_t stream, const char* kind, Work work, const Described& what = {});
 cudaError_t unless_capturing(const char* call);  // refuses, and breaks the capture
 cudaError_t drain_all();
 cudaError_t drain_blocking_streams();
 [[nodiscard]] cudaError_t sticky_error();
 RuntimeCounts& mutable_counts();
+[[nodiscard]] std::size_t device_bytes();  // of a simulated card: the card's, and free_ of them what its context leaves
+[[nodiscard]] std::size_t free_device_bytes();
+[[nodiscard]] inline bool touches_memory() { return simulation() == nullptr || simulation()->computes(); }
 
 // Bytes of an allocation behind whose end work has written since this was last asked; 0: none. To be called on the device.
 [[nodiscard]] std::size_t written_past_its_end();

@@ -1,0 +1,21 @@
+// What a report says of a run on a simulated card: nothing in it was measured, and it says so everywhere.
+//     Report report = ...;  if (is_simulated(run)) report = in_words_of_simulation(std::move(report));
+#pragma once
+
+#include "reports/document.h"
+#include "reports/run_folder.h"
+
+namespace stepscope {
+
+[[nodiscard]] bool is_simulated(const MeasuredRun& run);
+
+// "Simulated, no hardware ran this: Use bf16 ...": where a sentence stands alone, as on a terminal.
+[[nodiscard]] std::string simulated_sentence(const std::string& sentence);
+
+// Every "measured" of texts, tables and figures becomes "simulated"; the numbers stay.
+[[nodiscard]] Report in_words_of_simulation(Report report);
+
+// Both or neither; else throws UsageError that names the two.
+void require_alike(const MeasuredRun& a, const MeasuredRun& b);
+
+}  // namespace stepscope
