@@ -113,8 +113,10 @@ function(add_card_tests)
   file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
   set(unity ${CMAKE_BINARY_DIR}/stepscope_card_tests.cu)
   write_unity(${unity} ${card_tests})
-  get_target_property(gtest_include GTest::gtest INTERFACE_INCLUDE_DIRECTORIES)
-  compile_with_nvcc(stepscope_card_tests ${unity} -O1 -isystem ${gtest_include})
+  get_target_property(folders GTest::gtest INTERFACE_INCLUDE_DIRECTORIES)
+  list(REMOVE_ITEM folders ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})  # where g++ looks by itself, and in its order
+  list(TRANSFORM folders PREPEND -I)
+  compile_with_nvcc(stepscope_card_tests ${unity} -O1 ${folders})
   add_custom_target(card_tests_object DEPENDS stepscope_card_tests.o)  # waits for nothing else
   add_library(card_test_support STATIC EXCLUDE_FROM_ALL ${support})
   target_compile_options(card_test_support PRIVATE -O0)

@@ -116,12 +116,13 @@ def main(stages, script, description, arguments=None):
             stage = next(stage for stage in stages if stage.name == options.inside[0])
             runner.stage_process(stage, Context(setting, stage.name, float(options.inside[1])))
         begin(setting)
-        status = runner.Runner(stages, setting, say=lambda text: print(text, flush=True)).run(chosen)
+        stages_run = runner.Runner(stages, setting, say=lambda text: print(text, flush=True))
+        status = stages_run.run(chosen)
     except runner.UsageError as error:
         print(f"scripts/gpu: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"scripts/gpu: {error.filename or ''}: {error.strerror}", file=sys.stderr)
         return 3
-    print((setting.out / "summary.txt").read_text(), end="")
+    print(stages_run.summary(), end="")
     return status

@@ -8,7 +8,7 @@ from stage import Failed, Skipped
 
 def seed(context):
     """The six rows and the batch-256 cell."""
-    records = cells_of(run_matrix(context, "seed.toml"))
+    records = cells_of(run_matrix(context, "seed.toml", device=context.large_device()))
     context.data(cells={record["id"]: {"outcome": record["outcome"], "ms": median_ms(record), "mfu": record.get("mfu"),
                                        "used_peak": record["bytes"].get("used_peak")} for record in records})
     ok = [record for record in records if record["outcome"] == "ok"]
@@ -34,7 +34,7 @@ def graph_gain(records):
 
 def profile(context):
     """Profiled visits: kernels by operation, what stays unattributed, what looking cost."""
-    run = run_matrix(context, "profile.toml")
+    run = run_matrix(context, "profile.toml", device=context.large_device())
     ok = [record for record in cells_of(run) if record["outcome"] == "ok"]
     if not ok:
         raise Failed("no cell was measured")
@@ -57,7 +57,7 @@ def attributed(records):
 
 def tuning(context):
     """Matmul algorithms chosen on this card for the shapes of the seed's cells."""
-    run = run_matrix(context, "tuning.toml")
+    run = run_matrix(context, "tuning.toml", device=context.large_device())
     path = run / "tuning.json"
     if not path.exists():
         raise Skipped("this program left no tuning.json: algorithms are the library's first choice")

@@ -2,10 +2,11 @@
 import json
 import math
 import statistics
+import time
 
 import results
 from records import cells_of, outcomes, run_matrix
-from stage import Failed, Skipped, last_json
+from stage import Failed, last_json
 
 ROWS, SEQUENCE, MICRO_ROWS = 512, 1024, 16
 VISITS, STEPS = 3, 3  # processes, and steps of each after the first
@@ -19,16 +20,15 @@ def stage_of(preset):
 
 
 def model(context, preset):
-    if context.rehearsal and not context.device.startswith("simulated"):
-        raise Skipped(f"{preset} takes a card")
+    device = context.large_device()
     planned = context.part("plan", lambda: plan(context, preset))
-    verified = context.part("verified", lambda: verify(context, preset))
+    verified = context.part("verified", lambda: verify(context, preset, device))
     context.figure(f"8 rows: {verified['told']}")
     visits = []
     for number in range(VISITS):
         if number > 0 and context.left_s() < 1.2 * visits[-1]["seconds"]:
             break
-        visits.append(context.part(f"visit-{number + 1}", lambda: visit(context, preset)))
+        visits.append(context.part(f"visit-{number + 1}", lambda: visit(context, preset, device)))
         figure = speed(context, planned, visits, verified)
     context.figure(figure)
     if verified["ok"] < verified["cells"]:
@@ -49,17 +49,17 @@ def plan(context, preset):
             "hidden": axes["hidden"]}
 
 
-def verify(context, preset):
+def verify(context, preset, device):
     """The same model on 8 rows, in bf16 and in the fp32 that a reference is: losses and gradients within bf16's table."""
-    run = run_matrix(context, "verify.toml", "--preset", preset, folder="verify")
+    run = run_matrix(context, "verify.toml", "--preset", preset, device=device, folder="verify")
     records = cells_of(run)
     return {"cells": len(records), "ok": sum(record["outcome"] == "ok" for record in records), "told": outcomes(records)}
 
 
-def visit(context, preset):
-    import time
+def visit(context, preset, device):
     begin = time.monotonic()
-    _, output = context.stepscope("step", *fields(preset, ROWS, ROWS // MICRO_ROWS), "--steps", str(STEPS + 1), "--json")
+    _, output = context.run([context.program(), "step", *fields(preset, ROWS, ROWS // MICRO_ROWS), "--device", device, "--steps",
+                             STEPS + 1, "--json"])
     told = last_json(output)
     return {"ns": told["step_time_ns"]["median"], "loss": told["loss"], "used": told["used_peak"], "planned": told["predicted_peak"],
             "seconds": time.monotonic() - begin}

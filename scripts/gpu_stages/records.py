@@ -4,14 +4,14 @@ import json
 from stage import Failed
 
 
-def run_matrix(context, matrix, *words, folder="run"):
-    """The folder of a run of scripts/gpu_stages/matrices/MATRIX in the time that the stage has left."""
+def run_matrix(context, matrix, *words, device=None, folder="run"):
+    """The folder of a run of scripts/gpu_stages/matrices/MATRIX in the time that the stage has left; device: the context's."""
     out = context.folder / f"{folder}-{context.setting.commit[:7]}"
     left = context.left_s() - 10
     if left < 10:
         raise Failed("no time was left for its matrix")
-    status, output = context.stepscope("run", context.matrix(matrix), *words, "--out", out, "--time-limit", f"{left:.0f}",
-                                       may_fail=True)
+    status, output = context.run([context.program(), "run", context.matrix(matrix), *words, "--device", device or context.device, "--out", out,
+                                  "--time-limit", f"{left:.0f}"], may_fail=True)
     context.figure(progress(out))
     if status not in (0, 3):
         lines = output.strip().splitlines() or [""]

@@ -6,6 +6,7 @@ ran. Killed at any moment, the next call ends what was left running and goes on:
 import dataclasses
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +17,9 @@ import files
 import processes
 import results
 import summary
+
+
+FULL_BYTES = 1 << 16  # with less left a disk counts as full
 
 
 class UsageError(Exception):
@@ -155,6 +159,8 @@ class Runner:
             return "out-of-time", f"ended after {limit:.0f} s"
         if "state" in results.told(folder):
             return "ended", ""
+        if shutil.disk_usage(self.setting.out).free < FULL_BYTES:
+            return "failed", "no space is left on the disk"
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return "failed", f"its process ended with {how} and said nothing; log.txt has its last words"
 
@@ -179,10 +185,12 @@ class Runner:
         except OSError as error:
             self.say(f"   {self.setting.archive} could not be written: {error.strerror}")
 
+    def summary(self):
+        return summary.text(self.setting.title, list(self.known.values()), self.setting.commit, self.left_s())
+
     def show(self):
         try:
-            summary.write(self.setting.out / "summary.txt", self.setting.title, list(self.known.values()), self.setting.commit,
-                          self.left_s())
+            files.write_text(self.setting.out / "summary.txt", self.summary())
         except OSError as error:
             self.say(f"   summary.txt could not be written: {error.strerror}")
 

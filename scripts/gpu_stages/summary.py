@@ -1,6 +1,4 @@
 """OUT/summary.txt: a screen of 80 columns and 24 lines that says how far the stages are."""
-import files
-
 WIDTH, HEIGHT = 80, 24
 FIGURE = WIDTH - 33
 
@@ -33,6 +31,3 @@ def text(title, results, commit, left_s=None):
     heading = f"{'stage':<12} {'state':<11} {'time':>6}  what counts"
     return "\n".join([clipped(title, WIDTH), heading, *rows, clipped(tail, WIDTH), ""])
 
-
-def write(path, *arguments):
-    files.write_text(path, text(*arguments))
