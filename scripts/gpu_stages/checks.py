@@ -40,9 +40,10 @@ def laws(context):
     records = cells_of(run)
     ok = [record for record in records if record["outcome"] == "ok"]
     planned = [record for record in ok if record["bytes"]["used_peak"] == record["bytes"]["predicted_peak"]]
-    wrong = [f"{record['id']}: {record['outcome']}" for record in records if record["outcome"] != "ok"]
+    untold = ("unsupported",) if context.device == "cpu" else ()  # a processor launches no graphs
+    wrong = [f"{record['id']}: {record['outcome']}" for record in records if record["outcome"] not in ("ok", *untold)]
     context.data(cells=len(records), ok=len(ok), used_as_planned=len(planned), wrong=wrong)
-    figure = f"steps: {steps}; cells: {len(ok)} of {len(records)} verified, {len(planned)} used as planned"
+    figure = f"steps {steps}; cells {len(ok)}/{len(records)}, {len(planned)} as planned"
     context.figure(figure)
     if wrong or len(planned) != len(ok):
         raise Failed(wrong[0] if wrong else "bytes used are not those planned")

@@ -1,5 +1,4 @@
 """What machine this is, and that the program starts on it."""
-import json
 import platform
 import shutil
 import subprocess
@@ -46,8 +45,8 @@ def run(context):
             continue
     context.data(card=seen, system=platform.platform(), libc=" ".join(platform.libc_ver()), python=sys.version.split()[0],
                  processor=processor(), packages=packages, tools=sorted(tools))
-    what = f"{seen['name']}, driver {seen['driver_version']}" if seen else "no card"
-    has = [name for name in ("torch", "jax") if name in packages] + [name for name in ("ncu", "compute-sanitizer") if name in tools]
+    what = f"{seen['name']}, {seen['driver_version']}" if seen else "no card"
+    has = [name for name in ("torch", "jax") if name in packages] + [name.split("-")[-1] for name in sorted(tools) if name != "nvcc"]
     return f"{what}; {' '.join(has) or 'neither peers nor tools'}"
 
 
@@ -90,8 +89,7 @@ def program(context):
         raise Failed(f"a tiny step's loss is {there['loss']} on {context.device}, {here['loss']} on the CPU")
     if there["used_peak"] != there["predicted_peak"]:
         raise Failed(f"a tiny step used {there['used_peak']} bytes, planned were {there['predicted_peak']}")
-    where = "carried here" if context.setting.carried else "built"
-    return f"{where}; tiny on {there['device']['name']}: loss {there['loss']:.6f}, {json.dumps(there['used_peak'])} bytes as planned"
+    return f"tiny: loss {there['loss']:.6f}, {there['used_peak']:,} bytes as planned"
 
 
 def git_commit(root):

@@ -1,9 +1,8 @@
 """The measured matrices: the tutorial's rows with graphs and launched one by one, and what a profiler sees of them."""
 import json
-import shutil
 
-from records import cells_of, median_ms, one, outcomes, run_matrix
-from stage import Failed, Skipped
+from records import cells_of, median_ms, outcomes, run_matrix
+from stage import Failed
 
 
 def seed(context):
@@ -16,8 +15,8 @@ def seed(context):
         raise Failed(f"no cell was measured: {outcomes(records)}")
     best = max(ok, key=lambda record: record["tokens_per_second"])
     ratio = graph_gain(records)
-    gain = f"; graphs {ratio:.3f} of eager" if ratio else ""
-    return f"{outcomes(records)}; best {best['tokens_per_second']:,.0f} tok/s, {median_ms(best):.1f} ms{gain}"
+    gain = f"; graphs {ratio:.3f} eager" if ratio else ""
+    return f"{outcomes(records)}; best {best['tokens_per_second']:,.0f} tok/s{gain}"
 
 
 def graph_gain(records):
@@ -42,28 +41,29 @@ def profile(context):
     if not overheads:
         raise Failed("no cell has a profiled visit")
     traces = list(run.glob("cells/*/trace.json.gz"))
-    context.data(overheads=overheads, traces=len(traces),
-                 profiles={record["id"]: record.get("profile") for record in ok})
+    accounts = device_accounts(run)
+    context.data(overheads=overheads, traces=len(traces), device=accounts)
     worst = max(overheads, key=abs)
-    return f"{len(ok)} cells, {len(traces)} traces; profiled steps {100 * worst:+.1f} % at worst{attributed(ok)}"
+    return f"looking costs {100 * worst:+.1f} % at worst{attributed(accounts)}"
 
 
-def attributed(records):
-    """The least share of kernel time with an owner, where records tell it."""
-    shares = [record["profile"]["attributed_share"] for record in records
-              if isinstance(record.get("profile"), dict) and "attributed_share" in record["profile"]]
-    return f"; {100 * min(shares):.2f} % of kernel time attributed" if shares else ""
+def device_accounts(run):
+    """Of each profiled visit: its cell, how times were come by, the card's time, what of it has an owner, and its share of the steps."""
+    accounts = []
+    for path in sorted(run.glob("cells/*/visit-*.json")):
+        try:
+            visit = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise Failed(f"{path} is not a visit") from None
+        profiler = visit.get("profiler") or {}
+        if profiler.get("device_ns"):
+            accounts.append({"cell": path.parent.name, "method": profiler.get("method"), "device_ns": profiler["device_ns"],
+                             "operations_ns": profiler["operations_ns"], "remainders": profiler.get("remainders"),
+                             "device_of_steps": profiler["device_ns"] / sum(visit["step_time_ns"])})
+    return accounts
 
 
-def tuning(context):
-    """Matmul algorithms chosen on this card for the shapes of the seed's cells."""
-    run = run_matrix(context, "tuning.toml", device=context.large_device())
-    path = run / "tuning.json"
-    if not path.exists():
-        raise Skipped("this program left no tuning.json: algorithms are the library's first choice")
-    tuned = json.loads(path.read_text(encoding="utf-8"))
-    shutil.copy(path, context.folder / "tuning.json")
-    counted = next((len(value) for value in tuned.values() if isinstance(value, (list, dict)) and len(value) > 1), 0)
-    record = one(cells_of(run), precision="bf16")
-    ms = f"; seed in bf16 {median_ms(record):.1f} ms" if record and median_ms(record) else ""
-    return f"{counted} shapes tuned{ms}"
+def attributed(accounts):
+    """The least share of the card's time that has an operation to own it, where visits tell it."""
+    shares = [account["operations_ns"] / account["device_ns"] for account in accounts]
+    return f"; {100 * min(shares):.2f} % owned" if shares else ""

@@ -7,6 +7,7 @@ import time
 import results
 from records import cells_of, outcomes, run_matrix
 from stage import Failed, last_json
+from tuning import tuned
 
 ROWS, SEQUENCE, MICRO_ROWS = 512, 1024, 16
 VISITS, STEPS = 3, 3  # processes, and steps of each after the first
@@ -21,6 +22,7 @@ def stage_of(preset):
 
 def model(context, preset):
     device = context.large_device()
+    tuning = tuned(context, *fields(preset, ROWS, ROWS // MICRO_ROWS))
     planned = context.part("plan", lambda: plan(context, preset))
     verified = context.part("verified", lambda: verify(context, preset, device))
     context.figure(f"8 rows: {verified['told']}")
@@ -28,7 +30,7 @@ def model(context, preset):
     for number in range(VISITS):
         if number > 0 and context.left_s() < 1.2 * visits[-1]["seconds"]:
             break
-        visits.append(context.part(f"visit-{number + 1}", lambda: visit(context, preset, device)))
+        visits.append(context.part(f"visit-{number + 1}", lambda: visit(context, preset, device, tuning)))
         figure = speed(context, planned, visits, verified)
     context.figure(figure)
     if verified["ok"] < verified["cells"]:
@@ -56,10 +58,10 @@ def verify(context, preset, device):
     return {"cells": len(records), "ok": sum(record["outcome"] == "ok" for record in records), "told": outcomes(records)}
 
 
-def visit(context, preset, device):
+def visit(context, preset, device, tuning):
     begin = time.monotonic()
-    _, output = context.run([context.program(), "step", *fields(preset, ROWS, ROWS // MICRO_ROWS), "--device", device, "--steps",
-                             STEPS + 1, "--json"])
+    _, output = context.run([context.program(), "step", *fields(preset, ROWS, ROWS // MICRO_ROWS), "--device", device, *tuning,
+                             "--steps", STEPS + 1, "--json"])
     told = last_json(output)
     return {"ns": told["step_time_ns"]["median"], "loss": told["loss"], "used": told["used_peak"], "planned": told["predicted_peak"],
             "seconds": time.monotonic() - begin}

@@ -49,7 +49,3 @@ def median_ms(record):
     time = record.get("step_time_ns") or {}
     return time["median"] / 1e6 if time.get("median") else None
 
-
-def one(records, **axes):
-    """The ok record with these axes, or None."""
-    return next((r for r in records if r["outcome"] == "ok" and all(r["axes"].get(k) == v for k, v in axes.items())), None)

@@ -6,6 +6,7 @@ import models
 import peers
 import rates
 import tools
+import tuning
 from runner import Stage
 
 PROGRAM = ("program",)
@@ -16,7 +17,7 @@ STAGES = [
     Stage("operations", "every operation beside the CPU machine", 180, 20, checks.operations, PROGRAM),
     Stage("laws", "whole steps and mixes: same step, bytes as planned", 180, 30, checks.laws, PROGRAM),
     Stage("sanitizer", "compute-sanitizer on small steps", 200, 30, tools.sanitizer, PROGRAM),
-    Stage("tuning", "matmul algorithms for the seed's shapes", 90, 20, measured.tuning, PROGRAM),
+    Stage("tuning", "matmul algorithms for the seed's shapes", 90, 20, tuning.run, PROGRAM),
     Stage("calibration", "matmul and copy rates of this card", 60, 15, rates.run, PROGRAM),
     Stage("seed", "the tutorial's rows, graphs and eager", 300, 60, measured.seed, PROGRAM),
     Stage("profile", "profiled visits: kernels by operation, overhead", 150, 40, measured.profile, PROGRAM),

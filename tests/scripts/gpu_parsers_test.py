@@ -105,6 +105,11 @@ class Tools(unittest.TestCase):
         self.assertIsNone(tools.read_counters(NCU.replace('"us"', '"fortnight"')))
         self.assertIsNone(tools.read_counters("==ERROR== no kernels were profiled\n"))
 
+    def test_the_kernels_that_are_counted_are_there(self):
+        sources = "".join(path.read_text() for path in (ROOT / "model" / "operations").rglob("*.cu*"))
+        for kernel in tools.KERNELS:
+            self.assertIn(f" {kernel}_kernel(", sources)
+
     def sanitized(self, status, output):
         context = types.SimpleNamespace(program=lambda: "stepscope", device="cuda", run=lambda *a, **k: (status, output))
         return tools.sanitized(context, "compute-sanitizer", "memcheck", ["--preset", "tiny"])
@@ -151,7 +156,7 @@ class Records(unittest.TestCase):
         with mock.patch.object(models, "card_name", lambda _: "NVIDIA H100 80GB HBM3"):
             figure = models.speed(context, planned, [visit], {})
         self.assertAlmostEqual(self.told["mfu"], 0.468, delta=0.002)
-        self.assertIn("149,500 tok/s", figure)
+        self.assertEqual(figure, "149,500 tok/s, MFU 46.8 %, 0.0 GiB as planned")
 
 
 class Rates(unittest.TestCase):
