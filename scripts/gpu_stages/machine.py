@@ -70,7 +70,7 @@ def build(context):
               f"mapfile -t cuda < <(cuda_options); [ ${{#cuda[@]}} -gt 0 ] || fail 2 'no driver or no CUDA toolkit here: "
               "scripts/cuda_toolkit, or carry a pack (scripts/gpu --pack)'; "
               f"build {folder} all -DSTEPSCOPE_TESTS=ON -DSTEPSCOPE_HOST_SIMT=OFF \"${{cuda[@]}}\" && "
-              f"cmake --build {folder} --target {targets} -j \"$(nproc)\"")
+              f"quietly {folder}.log cmake --build {folder} --target {targets} -j \"$(nproc)\"")
     context.run(["bash", "-euo", "pipefail", "-c", f"cd '{root}'; set -- ; {script}"])
 
 

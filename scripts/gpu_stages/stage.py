@@ -99,7 +99,8 @@ class Context:
         print(output, flush=True)
         if not may_fail and status != 0:
             lines = output.strip().splitlines() or [""]
-            raise Failed(f"{pathlib.Path(str(command[0])).name}: {told_by(status, limit_s)}: {lines[-1]}")
+            name = pathlib.Path(str(command[0])).name
+            raise Failed(f"{name}: {lines[-1].removeprefix(f'{name}: ')} ({told_by(status, limit_s)})")
         return status, output
 
     def large_device(self):

@@ -134,7 +134,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     exchange.add_options(parser)
     parser.add_argument("--device", default="cpu")
-    server = Server(parser.parse_args())
+    options = parser.parse_args()
+    exchange.die_with_parent()
+    server = Server(options)
     exchange.serve(server.load, server.visit)
 
 

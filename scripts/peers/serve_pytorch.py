@@ -122,7 +122,9 @@ def main():
     exchange.add_options(parser)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
-    server = Server(parser.parse_args())
+    options = parser.parse_args()
+    exchange.die_with_parent()
+    server = Server(options)
     exchange.serve(server.load, server.visit)
 
 

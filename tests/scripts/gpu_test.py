@@ -86,7 +86,7 @@ class Stages(unittest.TestCase):
 
     def test_what_one_does_to_itself_ends_it_alone(self):
         for behaviour, reason in (("fail", "3 of 9 differ"), ("raise", "ZeroDivisionError: a bug"), ("crash", "SIGSEGV"),
-                                  ("leave", "status 7"), ("command", "sh: exit status 5: last words")):
+                                  ("leave", "status 7"), ("command", "sh: last words (exit status 5)")):
             with self.subTest(behaviour):
                 done = self.call("--only", "first,second", "--again", "first,second", first=behaviour)
                 self.assertEqual((done.returncode, self.result("first").state, self.result("second").state), (1, "failed", "done"))
