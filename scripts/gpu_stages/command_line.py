@@ -55,7 +55,7 @@ def parser_of(description):
     parser.add_argument("--archive", type=pathlib.Path, metavar="FILE.tar.gz", help="after every stage: all results as one file")
     parser.add_argument("--list", action="store_true", help="the stages, their limits, and how far each is in --out")
     parser.add_argument("--rehearse", action="store_true", help="without a card: on the simulated one where its program is, else the CPU")
-    parser.add_argument("--build", type=pathlib.Path, help="a folder with programs that are there already (default: builds build/gpu)")
+    parser.add_argument("--build", type=pathlib.Path, help="a folder with programs that are there already (default: builds its own)")
     parser.add_argument("--unpacked", type=pathlib.Path, metavar="FOLDER", help="run the programs of a pack (found by itself inside one)")
     parser.add_argument("--pack", type=pathlib.Path, metavar="FOLDER", help="make FOLDER and FOLDER.tar.xz for a bare machine, run nothing")
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch or jax (default: this one)")

@@ -60,18 +60,16 @@ def processor():
 
 def build(context):
     """The programs of this clone, by the project's own build script: nothing where they were carried here."""
-    if context.setting.carried:
+    if context.setting.carried or context.setting.kept_build:
         return
-    folder, root = context.setting.build, context.root
-    if context.setting.kept_build:
-        return
-    targets = "stepscope stepscope_card_tests"
-    script = (". scripts/lib/stages.sh; . scripts/lib/packages.sh; . scripts/lib/build.sh; get_packages build tests; "
-              f"mapfile -t cuda < <(cuda_options); [ ${{#cuda[@]}} -gt 0 ] || fail 2 'no driver or no CUDA toolkit here: "
-              "scripts/cuda_toolkit, or carry a pack (scripts/gpu --pack)'; "
-              f"build {folder} all -DSTEPSCOPE_TESTS=ON -DSTEPSCOPE_HOST_SIMT=OFF \"${{cuda[@]}}\" && "
-              f"quietly {folder}.log cmake --build {folder} --target {targets} -j \"$(nproc)\"")
-    context.run(["bash", "-euo", "pipefail", "-c", f"cd '{root}'; set -- ; {script}"])
+    folder = context.setting.build
+    get = f"cd '{context.root}'; . scripts/lib/stages.sh; . scripts/lib/packages.sh; . scripts/lib/build.sh; get_packages build tests; "
+    for_a_card = ("mapfile -t cuda < <(cuda_options); [ ${#cuda[@]} -gt 0 ] || fail 2 'no driver or no CUDA toolkit here: "
+                  "scripts/cuda_toolkit, or carry a pack (scripts/gpu --pack)'; "
+                  f"build '{folder}' card_tests_object -DSTEPSCOPE_TESTS=ON -DSTEPSCOPE_HOST_SIMT=OFF \"${{cuda[@]}}\" && "
+                  f"quietly '{folder}.log' cmake --build '{folder}' --target stepscope stepscope_card_tests -j \"$(nproc)\"")
+    without = f"build '{folder}' stepscope_tests -DSTEPSCOPE_TESTS=ON -DSTEPSCOPE_CUDA=OFF"  # and the simulated card with them
+    context.run(["bash", "-euo", "pipefail", "-c", get + (without if context.rehearsal else for_a_card)])
 
 
 def program(context):

@@ -198,7 +198,6 @@ class Runner:
 def stage_process(stage, context):
     """What runs inside a stage's own process: the stage, and how it ended into told.json. Never raises."""
     from stage import Failed, Skipped
-    processes.die_with_parent()
     try:
         context.figure(stage.run(context))
         state, reason = "done", ""

@@ -59,7 +59,7 @@ def setting_of(options, script, arguments, again):
     carried, pack = pack_of(options, root)
     if carried and options.build:
         raise UsageError("--build and a pack's programs exclude each other")
-    build = (options.build or root / "build" / "gpu").resolve()
+    build = (options.build or root / "build" / ("gpu-rehearsal" if options.rehearse else "gpu")).resolve()
     if options.build and not (build / "stepscope").exists():
         raise UsageError(f"--build {options.build}: no program stepscope is there")
     folder = carried / "bin" if carried else build
@@ -67,7 +67,8 @@ def setting_of(options, script, arguments, again):
     device = options.device or "cuda"
     if options.rehearse:
         simulated = programs["stepscope_simulated"]
-        device = options.device or ("simulated:h100-sxm" if simulated.exists() else "cpu")
+        will_be = not carried and not options.build  # it is built
+        device = options.device or ("simulated:h100-sxm" if simulated.exists() or will_be else "cpu")
         if device.startswith("simulated"):
             programs["stepscope"] = simulated
     elif not device.startswith("cuda"):

@@ -53,17 +53,18 @@ class Stages(unittest.TestCase):
         path = self.out / "starts"
         return path.read_text().split("\n")[:-1] if path.exists() else []
 
-    def wait_for(self, line):
+    def wait_until(self, holds, what):
         until = time.monotonic() + 20
-        while line not in self.starts() and time.monotonic() < until:
+        while not holds() and time.monotonic() < until:
             time.sleep(0.01)
-        self.assertIn(line, self.starts())
+        self.assertTrue(holds(), what)
 
-    def wait_for_file(self, path):
-        until = time.monotonic() + 20
-        while not path.exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        self.assertTrue(path.exists(), path)
+    def stage_processes(self):
+        commands = [pathlib.Path(f"/proc/{process}/cmdline") for process in processes.marked(str(self.out.resolve()))]
+        return [command for command in commands if command.exists() and b"--inside" in command.read_bytes()]
+
+    def wait_for(self, line):
+        self.wait_until(lambda: line in self.starts(), line)
 
     def test_each_is_run_once_and_told_on_a_screen(self):
         archive = pathlib.Path(self.folder.name) / "home.tar.gz"
@@ -112,9 +113,10 @@ class Stages(unittest.TestCase):
             with self.subTest(name):
                 process = self.begin(**{name: "hang"})
                 self.wait_for(f"{name} hang")
-                self.wait_for_file(self.out / "stages" / name / "parts" / "first.json")
+                self.wait_until((self.out / "stages" / name / "parts" / "first.json").exists, name)
                 process.kill()
                 process.communicate()
+                self.wait_until(lambda: not self.stage_processes(), "a stage's process outlives who started it")
                 self.assertEqual(list(self.states().values()), ["done"] * number + ["stopped"] + ["waiting"] * (3 - number))
         self.assertEqual(self.call().returncode, 0)
         self.assertEqual(set(self.states().values()), {"done"})
@@ -139,7 +141,8 @@ class Stages(unittest.TestCase):
 
     def test_broken_results_count_as_none(self):
         self.assertEqual(self.call("--only", "first,second").returncode, 0)
-        for text in ('{"schema": "stepsc', "[1]", '{"schema": "other/1"}', f'{{"schema": "{results.SCHEMA}", "state": "good"}}'):
+        for text in ('{"schema": "stepsc', "[1]", '{"schema": "other/1"}',
+                     f'{{"schema": "{results.SCHEMA}", "stage": "first", "state": "good", "seconds": 1}}'):
             (self.out / "stages" / "first" / "result.json").write_text(text)
             self.assertEqual(self.result("first").state, "stopped")
             self.assertIn("result.json", self.result("first").reason)
