@@ -372,7 +372,8 @@ std::vector<Visit> Coordinator::visits_of(const Entry& entry) {
 // The planned record with what numerics can be told so far.
 Record Coordinator::verified_against_reference(const Entry& entry) const {
   Record record = entry.planned;
-  if (!computes(request_.machine)) {  // cells of one reference are alternatives to each other, whether or not any is computed
+  if (!computes(
+          request_.machine)) {  // cells of one reference are alternatives to each other, whether or not any is computed
     record.numerics.reference = entry.reference;
     return record;
   }

@@ -60,7 +60,8 @@ std::int64_t Coordinator::learning_steps_within_limit(const std::vector<Entry*>&
 
 void Coordinator::measure_learning() {
   if (stopped_ || request_.matrix.measure.learning_steps == 0) return;
-  if (!computes(request_.machine)) return note("no learning curves: the simulated card costs kernels and computes none");
+  if (!computes(request_.machine))
+    return note("no learning curves: the simulated card costs kernels and computes none");
   for (Entry& entry : entries_) save(entry);  // verified now, so that a mix can be recommended
   const std::vector<Entry*> cells = learners();
   const std::int64_t wanted = request_.matrix.measure.learning_steps, steps = learning_steps_within_limit(cells);

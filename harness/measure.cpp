@@ -47,7 +47,8 @@ double timed_step(Session& session, const Heartbeat& heartbeat, StepResult* resu
   }
   const auto time = static_cast<double>(now_ns() - begin_ns);
   heartbeat.beat();
-  if (session.executor().computes() && diverged(step)) throw Diverged{why_diverged(step, session.executor().control().step)};
+  if (session.executor().computes() && diverged(step))
+    throw Diverged{why_diverged(step, session.executor().control().step)};
   if (result != nullptr) *result = step;
   return time;
 }
@@ -112,7 +113,10 @@ void measure_profiled(Visit& visit, Session& session, const VisitRequest& reques
     visit.step_time_ns.push_back(timed_step(session, heartbeat));
   session.observe(nullptr);
   write_trace(request.folder / "trace.json.gz", session.program(), session.plan().plan, spans.trace(),
-              {.cell = visit.cell, .device = request.machine.name, .times = times_in_words(request.machine), .first_step = first_step});
+              {.cell = visit.cell,
+               .device = request.machine.name,
+               .times = times_in_words(request.machine),
+               .first_step = first_step});
   for (const AttributedTime& row : attribute(session.program(), spans.trace())) {
     visit.spans.push_back({.phase = row.phase,
                            .site = row.site,

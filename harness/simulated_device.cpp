@@ -22,7 +22,8 @@ Machine simulated_machine(const std::string& device) {
   const bool computes = !name.ends_with(costed);
   if (!computes) name.resize(name.size() - costed.size());
   if (name.empty())
-    throw UsageError(fmt::format("--device {}: simulated:CARD or simulated:CARD,costed, as simulated:h100-sxm", device));
+    throw UsageError(
+        fmt::format("--device {}: simulated:CARD or simulated:CARD,costed, as simulated:h100-sxm", device));
   const CardFile file = find_card(name);
   const CardFigure* const multiprocessors = file.figure("multiprocessors");
   try {
@@ -49,7 +50,8 @@ void require_computing(const Machine& machine, const std::string& what) {
 
 void require_real(const Machine& machine, const std::string& what) {
   if (is_simulated(machine))
-    throw UsageError(fmt::format("{}: not on --device {}; step and run are simulated", what, machine.simulation->device()));
+    throw UsageError(
+        fmt::format("{}: not on --device {}; step and run are simulated", what, machine.simulation->device()));
 }
 
 }  // namespace stepscope

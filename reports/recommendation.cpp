@@ -96,7 +96,8 @@ std::string baseline_sentence(const MeasuredRun& run, const Answer& answer, cons
 // Cells that may yet be measured, or verified once their reference is.
 bool is_unfinished(const MeasuredRun& run) {
   return std::any_of(run.cells.begin(), run.cells.end(), [](const Cell& cell) {
-    return cell.record.outcome == Outcome::planned || (cell.record.outcome == Outcome::ok && !may_show_time(cell.record));
+    return cell.record.outcome == Outcome::planned ||
+           (cell.record.outcome == Outcome::ok && !may_show_time(cell.record));
   });
 }
 

@@ -53,7 +53,8 @@ void add_facts(Report& report, const MeasuredRun& run) {
   const auto good = std::ranges::count_if(run.cells, [](const Cell& cell) { return verified(cell.record); });
   const auto shown = std::ranges::count_if(run.cells, [](const Cell& cell) { return may_show_time(cell.record); });
   add("cells", fmt::format("{} of {} measured and verified", good, all));
-  if (shown > good) add("costed", fmt::format("{} of {}: their times are costs, nothing was computed", shown - good, all));
+  if (shown > good)
+    add("costed", fmt::format("{} of {}: their times are costs, nothing was computed", shown - good, all));
   add("time", environment_text(run, "time"));
 }
 

@@ -51,6 +51,7 @@ std::string simulated_sentence(const std::string& sentence) { return "Simulated,
 
 Report in_words_of_simulation(Report report) {
   report.simulated = true;
+  report.title += " (simulated)";
   for (auto& [name, text] : report.facts) say(text);
   for (ReportSection& section : report.sections) {
     say(section.title);

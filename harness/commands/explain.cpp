@@ -16,6 +16,7 @@
 #include "reports/explanation.h"
 #include "reports/format.h"
 #include "reports/run_comparison.h"
+#include "reports/simulated.h"
 
 namespace stepscope {
 
@@ -131,6 +132,7 @@ void explain_cells(const ExplainCommand& command, const Side& a, const Side& b) 
                                  a.cell->record.step_time_ns && profile_of(*a.cell) ? b.name : a.name));
   if (!command.csv.empty()) write_atomically(command.csv, csv_of_parts(*why));
   if (command.json) return print_json(a, b, *why);
+  if (a.cell->record.device.kind == "simulated") fmt::print("simulated, no hardware ran this\n");
   fmt::print("a: {}, {}\nb: {}, {}\n", a.name, format_time(a.cell->record.step_time_ns->median), b.name,
              format_time(b.cell->record.step_time_ns->median));
   print_time(*why, command.all);
@@ -163,6 +165,7 @@ void explain_command(const ExplainCommand& command) {
   if (!fs::is_directory(command.a))
     throw UsageError(fmt::format("{}: two cells of {} are needed, or another run's folder", command.a, command.run));
   const MeasuredRun other = read_run(command.a);
+  require_alike(run, other);
   const CellComparison cell = common_cell(compare_runs(run, other), command, run);
   explain_cells(command, {fmt::format("{} of {}", cell.label, command.run), cell.a},
                 {fmt::format("{} of {}", cell.label, command.a), cell.b});

@@ -8,8 +8,8 @@
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
 #include "harness/device.h"
-#include "harness/simulated_device.h"
 #include "harness/interrupt.h"
+#include "harness/simulated_device.h"
 #include "harness/training_run.h"
 #include "model/base/error.h"
 

@@ -4,7 +4,8 @@
 namespace stepscope {
 
 Machine simulated_card(const CardToSimulate&) {
-  throw Unsupported("this program runs on what is there; the build's tests have another, stepscope_simulated, for simulated cards");
+  throw Unsupported(
+      "this program runs on what is there; the build's tests have another, stepscope_simulated, for simulated cards");
 }
 
 }  // namespace stepscope

@@ -348,9 +348,9 @@ Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
 
 std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan, const Machine& machine,
                                              bool eager) {
-  return std::make_unique<CudaExecutor>(
-      program, plan, eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card,
-      machine.simulation);
+  return std::make_unique<CudaExecutor>(program, plan,
+                                        eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card,
+                                        machine.simulation);
 }
 
 }  // namespace stepscope

@@ -52,7 +52,10 @@ def draw_figures(report, folder):
             if draw is None:
                 raise UsageError(f'report.json: figure "{figure["name"]}" has no drawing; known: {", ".join(DRAWINGS)}')
             rows = read_csv(folder / figure["csv"])
-            svg = theme.themed_svg(draw(rows, figure["labels"]), figure["name"], figure["title"])
+            drawn = draw(rows, figure["labels"])
+            if report["simulated"]:
+                theme.watermark(drawn, "SIMULATED")
+            svg = theme.themed_svg(drawn, figure["name"], figure["title"])
             write_atomically((folder / figure["csv"]).with_suffix(".svg"), theme.standalone(svg))
             figure["svg"] = Markup(svg)
 

@@ -88,6 +88,11 @@ def css_variables():
     return f":root{{color-scheme:light dark;{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}@media print{{:root{{color-scheme:light;{light}}}}}"
 
 
+def watermark(figure, text):
+    """Across the figure, so that one that is taken out of its page says it too."""
+    figure.text(0.5, 0.5, text, fontsize=44, fontweight="bold", color=colour("bad"), alpha=0.22, rotation=12, ha="center", va="center", zorder=100)
+
+
 def themed_svg(figure, name, title):
     """The figure as an <svg> to stand in the page: CSS colours, ids of its own, the page's font, points that name themselves."""
     buffer = io.StringIO()

@@ -46,6 +46,18 @@ TEST(Record, comes_back_as_it_was) {
   EXPECT_EQ(to_json(record_from_json(nlohmann::ordered_json::parse(json.dump()), "r")), json);
 }
 
+TEST(Record, of_a_card_that_computes_nothing_shows_a_time_and_is_never_verified) {
+  Record record;
+  record.id = record.numerics.reference = "a";
+  record.outcome = Outcome::ok;
+  EXPECT_TRUE(verified(record));
+  record.numerics.not_computed = "costed";
+  record.device.kind = "simulated";
+  EXPECT_TRUE(!verified(record) && may_show_time(record));
+  record.device.kind = "cuda";  // what is real computes
+  EXPECT_FALSE(verified(record) || may_show_time(record));
+}
+
 TEST(Record, has_the_keys_of_the_contract) {
   const nlohmann::ordered_json json = to_json(Example{}.plan);
   for (const char* path : {"/schema",

@@ -52,8 +52,24 @@ TEST(Report, holds_every_section_and_every_cell) {
             1u + 16 + 3);  // head, the product, one crashed, one too big, one skipped
   const std::string markdown = text_of(folder / "report" / "report.md");
   EXPECT_THAT(markdown, HasSubstr("signal 11"));
-  EXPECT_THAT(markdown, HasSubstr("to the byte in 16 of 16 measured cells"));
+  EXPECT_THAT(markdown, HasSubstr("to the byte in 16 of 16 simulated cells"));
   EXPECT_THAT(markdown, HasSubstr("load average 4.8 on 2 threads"));  // a disturbed visit is told
+}
+
+TEST(Report, of_a_simulated_run_calls_nothing_measured_but_what_was_not) {
+  const fs::path folder = SyntheticRun{}.write(fresh("simulated"));
+  (void)write_report(folder);
+  std::istringstream lines(text_of(folder / "report" / "report.md"));
+  std::vector<std::string> claims;
+  for (std::string line; std::getline(lines, line);)
+    if (line.find("measured") != std::string::npos) claims.push_back(line);
+  EXPECT_THAT(claims, ::testing::ElementsAre(
+                          "**Simulated device: no time in this report was measured on hardware.**"));
+  SyntheticRun real;
+  real.device = "cpu";
+  const Report of_cpu = report_on(read_run(real.write(fresh("real"))));
+  EXPECT_FALSE(of_cpu.simulated);
+  EXPECT_THAT(of_cpu.sentence, ::testing::Not(HasSubstr("Simulated")));
 }
 
 TEST(Report, each_figure_has_its_file_and_no_other_file_stays) {

@@ -51,7 +51,11 @@ int wait_for(pid_t process) {
 }
 
 pid_t start_program(const std::vector<std::string>& arguments, const fs::path& log) {
-  return start(stepscope_program, arguments, log, log);
+  return start_executable(stepscope_program, arguments, log);
+}
+
+pid_t start_executable(const fs::path& file, const std::vector<std::string>& arguments, const fs::path& log) {
+  return start(file, arguments, log, log);
 }
 
 ProgramRun run_program(const std::vector<std::string>& arguments) {

@@ -20,6 +20,8 @@ ProgramRun run_executable(const std::filesystem::path& file, const std::vector<s
 
 // In a process group of its own; what it says goes to `log`.
 pid_t start_program(const std::vector<std::string>& arguments, const std::filesystem::path& log);
+pid_t start_executable(const std::filesystem::path& file, const std::vector<std::string>& arguments,
+                       const std::filesystem::path& log);
 int wait_for(pid_t process);  // exit status; 128 + signal
 
 }  // namespace stepscope::testing

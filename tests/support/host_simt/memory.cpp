@@ -17,7 +17,8 @@ namespace stepscope::host_simt {
 
 namespace {
 
-constexpr std::size_t page_bytes = 4096, reserved_bytes = std::size_t{1} << 40;
+constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t room_for_bytes = std::size_t{1} << 38, room_for_addresses = std::size_t{1} << 40;
 constexpr unsigned char poison = 0xFF;
 
 struct Allocation {
@@ -29,6 +30,7 @@ using Allocations = std::map<const std::byte*, Allocation>;
 
 struct Memory {
   std::byte *begin = nullptr, *next = nullptr;  // addresses are never used twice
+  std::size_t reserved = 0;
   Allocations device, pinned;
   int depth = 0;  // of OnDevice
 };
@@ -47,7 +49,7 @@ void protect(const std::byte* at, std::size_t bytes, bool open) {
 
 bool is_device(const void* at) {
   const Memory& m = memory();
-  return m.begin != nullptr && at >= m.begin && at < m.begin + reserved_bytes;
+  return m.begin != nullptr && at >= m.begin && at < m.begin + m.reserved;
 }
 
 bool may_be_freed(const void* at) {
@@ -67,7 +69,8 @@ bool inside(const Allocations& allocations, const void* at, std::size_t bytes) {
 std::byte* allocate(std::size_t bytes, bool pending) {
   Memory& m = memory();
   if (m.begin == nullptr) {
-    void* const mapped = mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    m.reserved = touches_memory() ? room_for_bytes : room_for_addresses;
+    void* const mapped = mmap(nullptr, m.reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) throw std::runtime_error("host SIMT: no addresses for device memory");
     m.begin = m.next = static_cast<std::byte*>(mapped);
   }

@@ -145,11 +145,8 @@ std::vector<GraphNodeTime> times_of(const std::vector<Node>& nodes) {
   std::vector<GraphNodeTime> times;
   if (simulation() == nullptr) return times;
   for (const Node& node : nodes)
-    times.push_back({.work = node.what,
-                     .share = node.share,
-                     .stream = node.stream,
-                     .before = node.before,
-                     .id = node.handle->id});
+    times.push_back(
+        {.work = node.what, .share = node.share, .stream = node.stream, .before = node.before, .id = node.handle->id});
   simulation()->settle_graph(times);
   return times;
 }
@@ -302,7 +299,8 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   const Simulation* const card = simulation();
   *properties = {};
-  std::strncpy(properties->name, card == nullptr ? "host SIMT" : card->card().title.c_str(), sizeof(properties->name) - 1);
+  std::strncpy(properties->name, card == nullptr ? "host SIMT" : card->card().title.c_str(),
+               sizeof(properties->name) - 1);
   properties->major = 9;
   properties->multiProcessorCount = card == nullptr ? 132 : card->card().multiprocessors;
   properties->totalGlobalMem = device_bytes();

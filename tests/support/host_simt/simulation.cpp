@@ -47,7 +47,8 @@ Described described_set(std::size_t bytes, int value) {
 
 Simulation::Simulation(const CardToSimulate& card) : card_(card) {
   if (card_.card.host_bandwidth <= 0)
-    throw UsageError(card_.card.name + ": host_bandwidth is missing: without it copies of a simulated card have no time");
+    throw UsageError(card_.card.name +
+                     ": host_bandwidth is missing: without it copies of a simulated card have no time");
 }
 
 std::string Simulation::description() const {
@@ -88,10 +89,8 @@ void Simulation::place(const Pending& one, std::int64_t duration_ns) {
   std::int64_t& free = free_ns_[one.stream];
   const std::int64_t start = std::max(free, one.issued_ns);
   free = start + duration_ns;
-  record_work(one.work, {.start_ns = start,
-                         .end_ns = free,
-                         .stream = number_of(one.stream),
-                         .correlation = one.correlation});
+  record_work(one.work,
+              {.start_ns = start, .end_ns = free, .stream = number_of(one.stream), .correlation = one.correlation});
 }
 
 void Simulation::settle() {
@@ -187,7 +186,8 @@ ApiCall::ApiCall(Api api) : api_(api), correlation_(++correlations), outer_(std:
   Simulation* const card = simulation();
   if (card == nullptr) return;
   start_ns_ = card->now_ns();
-  const bool issues = api == Api::launch || api == Api::library_launch || api == Api::copy_async || api == Api::set_async;
+  const bool issues =
+      api == Api::launch || api == Api::library_launch || api == Api::copy_async || api == Api::set_async;
   card->host_passes(api == Api::graph_launch ? graph_launch_ns : issues ? issue_ns : call_ns);
 }
 
