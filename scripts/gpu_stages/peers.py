@@ -8,7 +8,9 @@ SIZES = {"card": ("seed", 4, 3, 10, 120), "rehearsal": ("seed-small", 2, 2, 3, 9
 def run(context):
     require_python(context)
     preset, micro, rounds, steps, patience = SIZES["rehearsal" if context.rehearsal else "card"]
-    device = "cpu" if context.rehearsal else context.device  # peers know no simulated card
+    device = context.device
+    if context.rehearsal:  # peers know no simulated card
+        device, context.where = "cpu", "CPU: "
     tuning = [] if context.rehearsal else tuned(context, context.matrix("tuning.toml"))
     told = {}
     for precision in ("bf16", "fp32"):

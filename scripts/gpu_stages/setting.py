@@ -38,7 +38,7 @@ class Setting:
 
     @property
     def title(self):
-        kind = "REHEARSAL, no card: nothing here was measured on a GPU" if self.rehearsal else "scripts/gpu"
+        kind = "REHEARSAL without a card: no figure is a card's" if self.rehearsal else "scripts/gpu"
         return f"{kind}; {self.device}, {self.commit[:7]}"
 
 

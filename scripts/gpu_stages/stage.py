@@ -38,13 +38,14 @@ class Context:
         self.folder = setting.out / "stages" / name
         self._until = time.monotonic() + limit_s
         self._said = {"figure": "", "data": {}}
+        self.where = "simulated: " if self.device.startswith("simulated") else "CPU: " if self.device == "cpu" else ""
 
     def left_s(self):
         return self._until - time.monotonic()
 
     def figure(self, text):
-        """So far; the last one stands in the summary, also where the stage is ended at its limit."""
-        self._said["figure"] = text or ""
+        """So far; the last one stands in the summary, also where the stage is ended at its limit. What is no card's says so."""
+        self._said["figure"] = self.where + text if text else ""
         results.tell(self.folder, **self._said)
 
     def data(self, **values):
