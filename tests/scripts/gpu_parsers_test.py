@@ -2,6 +2,7 @@
 """What stages of scripts/gpu read of other programs: GoogleTest (also one that crashes or hangs), compute-sanitizer, ncu, records."""
 import importlib.machinery
 import importlib.util
+import json
 import math
 import pathlib
 import sys
@@ -15,12 +16,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts" / "gpu_stages"))
 import google_test
+import measured
 import models
 import rates
 import records
 import stage
 import tools
-from measured import graph_gain
 
 # A GoogleTest program whose tests do what their names say; "sticky" fails unless it runs alone.
 PROGRAM = """#!/usr/bin/env python3
@@ -134,8 +135,8 @@ def record(launch, ms, outcome="ok", **axes):
 class Records(unittest.TestCase):
     def test_what_graphs_gain_is_between_twins(self):
         both = [record(None, 80, accumulation=4), record("eager", 100, accumulation=4), record(None, 10, accumulation=1)]
-        self.assertAlmostEqual(graph_gain(both), 0.8)
-        self.assertIsNone(graph_gain([record(None, 80, accumulation=1), record("eager", 100, accumulation=4)]))
+        self.assertAlmostEqual(measured.graph_gain(both), 0.8)
+        self.assertIsNone(measured.graph_gain([record(None, 80, accumulation=1), record("eager", 100, accumulation=4)]))
         self.assertEqual(records.outcomes([record(None, 1, "out-of-memory"), *both]), "3 ok, 1 out-of-memory")
 
     def test_a_broken_record_is_a_failure_by_its_name(self):
@@ -145,6 +146,21 @@ class Records(unittest.TestCase):
             path.write_text('{"outcome": ')
             with self.assertRaisesRegex(stage.Failed, "record.json is not a record"):
                 records.cells_of(pathlib.Path(folder))
+
+    def test_a_visits_account_of_the_card_is_found_and_its_least_share_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cell = pathlib.Path(folder) / "cells" / "one"
+            cell.mkdir(parents=True)
+            account = {"method": "CUPTI", "device_ns": 1000, "operations_ns": 999, "remainders": []}
+            for number, profiler in enumerate((None, account, {**account, "operations_ns": 950}, {"method": "host clock"}), 1):
+                (cell / f"visit-{number}.json").write_text(json.dumps({"profiler": profiler, "step_time_ns": [600, 650]}))
+            accounts = measured.device_accounts(pathlib.Path(folder))
+            self.assertEqual([a["device_of_steps"] for a in accounts], [0.8, 0.8])
+            self.assertEqual(measured.attributed(accounts), "; 95.00 % owned")
+            self.assertEqual(measured.attributed([]), "")
+            (cell / "visit-5.json").write_text("{")
+            with self.assertRaisesRegex(stage.Failed, "visit-5.json is not a visit"):
+                measured.device_accounts(pathlib.Path(folder))
 
     def test_others_mfu_is_that_of_their_formula(self):
         """LLM.Q's Qwen2.5 0.5B: 149.5k tokens a second on an H100 are its 46.8 %."""
