@@ -48,4 +48,5 @@ def card_file(context, told, best, bandwidth, seen):
 
 
 def figure(key, value, source, how):
-    return f'{key} = {{ value = {float(value):.6g}, basis = "measured", source = "{source}: {how}" }}'
+    number = str(value) if isinstance(value, int) else f"{value:.6g}"  # bytes stay whole
+    return f'{key} = {{ value = {number}, basis = "measured", source = "{source}: {how}" }}'

@@ -24,7 +24,7 @@ STAGES = [
     Stage("peers", "PyTorch and JAX on the same step", 300, 60, peers.run, PROGRAM),
     Stage("gpt2-124m", "524,288 tokens a step", 120, 40, models.stage_of("gpt2-124m"), PROGRAM),
     Stage("qwen2.5-0.5b", "524,288 tokens a step", 150, 50, models.stage_of("qwen2.5-0.5b"), PROGRAM),
-    Stage("gpt2-1558m", "524,288 tokens a step", 200, 70, models.stage_of("gpt2-1558m"), PROGRAM),
-    Stage("qwen2.5-1.5b", "524,288 tokens a step", 200, 70, models.stage_of("qwen2.5-1.5b"), PROGRAM),
+    Stage("gpt2-1558m", "524,288 tokens a step", 240, 70, models.stage_of("gpt2-1558m"), PROGRAM),
+    Stage("qwen2.5-1.5b", "524,288 tokens a step", 240, 70, models.stage_of("qwen2.5-1.5b"), PROGRAM),
     Stage("counters", "ncu on three kernels", 180, 30, tools.counters, PROGRAM),
 ]

@@ -177,13 +177,14 @@ class Records(unittest.TestCase):
 
 class Rates(unittest.TestCase):
     def test_a_card_file_has_the_best_of_each_as_measured(self):
-        told = {"name": "Card X", "memory_bytes": 8e10, "context_bytes": 5e8, "multiprocessors": 132,
+        told = {"name": "Card X", "memory_bytes": 150_754_820_096, "context_bytes": 500_000_000, "multiprocessors": 132,
                 "matmuls": [{"dtype": "bf16", "m": 1, "n": 2, "k": 3, "flops": 7e14, "repeats": 20},
                             {"dtype": "bf16", "m": 4, "n": 5, "k": 6, "flops": 8e14, "repeats": 20},
                             {"dtype": "fp32", "m": 4, "n": 5, "k": 6, "flops": 5e13, "repeats": 20}]}
         context = types.SimpleNamespace(setting=types.SimpleNamespace(commit="0123456789ab"))
         card = tomllib.loads(rates.card_file(context, told, {"bf16": 8e14, "fp32": 5e13}, 4.3e12, {"driver_version": "580.1"}))
         self.assertEqual((card["bf16_flops"]["value"], card["bandwidth"]["value"]), (8e14, 4.3e12))
+        self.assertEqual(card["memory_bytes"]["value"], 150_754_820_096)
         self.assertIn("4 x 5 x 6", card["bf16_flops"]["source"])
         self.assertEqual({entry["basis"] for entry in card.values() if isinstance(entry, dict)}, {"measured"})
 
