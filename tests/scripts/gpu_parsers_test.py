@@ -196,7 +196,38 @@ def load(name):
     return module
 
 
+SERVER = """import json, sys
+print("a warning that is no answer")
+print(json.dumps({"peer": "good", "version": "1"}), flush=True)
+for number, line in enumerate(sys.stdin):
+    if len(sys.argv) > 1 and sys.argv[1] == "dies" and number == 1:
+        sys.exit("out of memory, say")
+    print(json.dumps({"times_ms": [float(json.loads(line)["steps"])], "loss": 2.0, "peak_bytes": None}), flush=True)
+"""
+
+
 class Peers(unittest.TestCase):
+    def test_one_that_does_not_begin_or_dies_is_left_out_and_says_why(self):
+        same_step = load("same_step")
+        same_step.PEERS = {"good": ["server.py", "lives"], "later": ["server.py", "dies"], "absent": ["absent.py"], "mute": ["mute.py"]}
+        options = types.SimpleNamespace(python=sys.executable, device="cpu", precision="fp32", accumulation=1, patience=5.0)
+        with tempfile.TemporaryDirectory() as folder:
+            same_step.HERE = pathlib.Path(folder)
+            (same_step.HERE / "server.py").write_text(SERVER)
+            (same_step.HERE / "absent.py").write_text("import no_such_framework")
+            (same_step.HERE / "mute.py").write_text("import sys, time\nprint('compiling', file=sys.stderr, flush=True)\ntime.sleep(60)")
+            told = {}
+            with mock.patch.object(same_step, "select", wraps=same_step.select) as patched:
+                patched.select = lambda r, w, x, s: __import__("select").select(r, w, x, min(s, 1.5))
+                peers = same_step.start_peers(options, {"layers": 1, "heads": 1}, same_step.HERE, told)
+            self.assertEqual(sorted(peers), ["good", "later"])
+            self.assertIn("No module named 'no_such_framework'", told["absent"]["left_out"])
+            self.assertIn("no answer in 5 s: compiling", told["mute"]["left_out"])
+            rounds = [same_step.one_round(number, 3, peers, told) for number in range(2)]
+            self.assertEqual([sorted(visits) for visits in rounds], [["good", "later"], ["good"]])
+            self.assertEqual((rounds[0]["good"]["times_ms"], told["later"]["left_out"]), ([4.0], "out of memory, say"))
+            peers["good"].close()
+
     def test_ratios_are_taken_within_rounds(self):
         same_step = load("same_step")
         visit = {"loss": 2.0, "peak_bytes": None}
