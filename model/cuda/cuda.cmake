@@ -32,8 +32,8 @@ function(write_unity file)  # of the sources that follow
   file(CONFIGURE OUTPUT ${file} CONTENT "${text}" @ONLY)
 endfunction()
 
-# One object for all architectures; ptxas tells registers and memory of each kernel in stepscope_cuda.ptxas, and a spill is an error.
-function(add_cuda_machine)
+# One object for all architectures, from one file; ptxas tells registers and memory of each kernel in NAME.ptxas.
+function(compile_with_nvcc name source)  # further options of nvcc follow
   if(NOT NVCC OR NOT CUDA_INCLUDE_DIR)
     message(FATAL_ERROR "STEPSCOPE_CUDA needs nvcc and its headers: CUDA_HOME or NVCC says where")
   endif()
@@ -42,15 +42,19 @@ function(add_cuda_machine)
     string(REGEX REPLACE "^(sm|compute)_" "compute_" virtual ${architecture})
     list(APPEND targets -gencode arch=${virtual},code=${architecture})
   endforeach()
+  add_custom_command(
+    OUTPUT ${name}.o
+    COMMAND sh -c "\"$@\" 2> ${name}.ptxas || { cat ${name}.ptxas >&2; false; }" sh
+      ${NVCC} -std=c++20 ${targets} --expt-relaxed-constexpr -Werror all-warnings -Xptxas -v -Xcompiler=-Wall,-Wextra
+      -I${CMAKE_SOURCE_DIR} ${ARGN} -MD -MF ${name}.d -c ${source} -o ${name}.o
+    DEPENDS ${source} DEPFILE ${CMAKE_BINARY_DIR}/${name}.d VERBATIM)
+  set_source_files_properties(${CMAKE_BINARY_DIR}/${name}.o PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+endfunction()
+
+function(add_cuda_machine)  # a spill is an error
   set(unity ${CMAKE_BINARY_DIR}/stepscope_cuda.cu)
   write_unity(${unity} ${cuda_sources})
-  add_custom_command(
-    OUTPUT stepscope_cuda.o
-    COMMAND sh -c "\"$@\" 2> stepscope_cuda.ptxas || { cat stepscope_cuda.ptxas >&2; false; }" sh
-      ${NVCC} -std=c++20 -O3 -lineinfo ${targets} --expt-relaxed-constexpr -Werror all-warnings
-      -Xptxas -v,-warn-spills,-warn-lmem-usage,-Werror -Xcompiler=-Wall,-Wextra -I${CMAKE_SOURCE_DIR} -MD -MF stepscope_cuda.d
-      -c ${unity} -o stepscope_cuda.o
-    DEPENDS ${unity} DEPFILE ${CMAKE_BINARY_DIR}/stepscope_cuda.d VERBATIM)
+  compile_with_nvcc(stepscope_cuda ${unity} -O3 -lineinfo -Xptxas -warn-spills,-warn-lmem-usage,-Werror)
   add_custom_target(stepscope_cuda ALL DEPENDS stepscope_cuda.o)
 endfunction()
 
@@ -61,12 +65,12 @@ function(link_cuda_machine target)
     message(FATAL_ERROR "STEPSCOPE_CUDA needs libcudart_static.a: CUDA_HOME says where")
   endif()
   add_dependencies(${target} stepscope_cuda)
-  set_source_files_properties(${CMAKE_BINARY_DIR}/stepscope_cuda.o PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/stepscope_cuda.o)
   target_link_libraries(${target} PRIVATE ${CUDART_STATIC_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} rt)
   if(CUBLASLT_LIBRARY)
     get_filename_component(folder ${CUBLASLT_LIBRARY} DIRECTORY)
-    set_target_properties(${target} PROPERTIES BUILD_RPATH ${folder} INSTALL_RPATH ${folder})
+    set_target_properties(${target} PROPERTIES BUILD_RPATH "${CMAKE_BUILD_RPATH};${folder}"
+      INSTALL_RPATH "${CMAKE_INSTALL_RPATH};${folder}")
   endif()
 endfunction()
 
@@ -99,4 +103,28 @@ function(add_host_simt target)
     ${CMAKE_SOURCE_DIR}/tests/support/host_simt/program/only_simulated.cpp)
   target_link_libraries(stepscope_simulated PRIVATE host_simt host_simt_kernels stepscope_lib ${CUBLASLT_LIBRARY})
   add_dependencies(${target} stepscope_simulated)  # end-to-end tests run it
+endfunction()
+
+# The tests of the CUDA machine on a card itself, with CUDA's own runtime in place of the stand-in: stepscope_card_tests.
+function(add_card_tests)
+  file(GLOB_RECURSE card_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*.cu)
+  list(FILTER card_tests EXCLUDE REGEX "tests/support/host_simt/")
+  list(SORT card_tests)
+  file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
+  set(unity ${CMAKE_BINARY_DIR}/stepscope_card_tests.cu)
+  write_unity(${unity} ${card_tests})
+  get_target_property(folders GTest::gtest INTERFACE_INCLUDE_DIRECTORIES)
+  list(REMOVE_ITEM folders ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})  # where g++ looks by itself, and in its order
+  list(TRANSFORM folders PREPEND -I)
+  compile_with_nvcc(stepscope_card_tests ${unity} -O1 ${folders})
+  add_custom_target(card_tests_object DEPENDS stepscope_card_tests.o)  # waits for nothing else
+  add_library(card_test_support STATIC EXCLUDE_FROM_ALL ${support})
+  target_compile_options(card_test_support PRIVATE -O0)
+  target_compile_definitions(card_test_support PRIVATE STEPSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_link_libraries(card_test_support PUBLIC stepscope_lib GTest::gtest GTest::gmock)
+  add_executable(stepscope_card_tests EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/stepscope_card_tests.o)
+  set_target_properties(stepscope_card_tests PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(stepscope_card_tests PRIVATE card_test_support GTest::gtest_main)
+  add_dependencies(stepscope_card_tests card_tests_object)
+  link_cuda_machine(stepscope_card_tests)
 endfunction()

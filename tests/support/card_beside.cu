@@ -1,6 +1,5 @@
 #include "tests/support/card_beside.cuh"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -51,7 +50,7 @@ void expect_close(const std::string& what, const std::byte* card, const std::byt
   const std::vector<double> got = numbers_at(card, type), expected = numbers_at(cpu, type);
   for (std::size_t i = 0; i < got.size(); ++i)
     ASSERT_TRUE(close(got[i], expected[i], compute) || (got[i] == expected[i]))
-        << fmt::format("{}[{}]: {} on a card, {} on the CPU", what, i, got[i], expected[i]);
+        << what << "[" << i << "]: " << got[i] << " on a card, " << expected[i] << " on the CPU";
 }
 
 std::vector<double> results_of(const ControlBlock& control) {

@@ -61,6 +61,8 @@ double roofline_of_step(const Program& program, const Card& card) {
   return sum;
 }
 
+}  // namespace
+
 class SimulatedCard : public ::testing::Test {
  protected:
   void TearDown() override { host_simt::stop_simulating(); }
@@ -70,8 +72,6 @@ class SimulatedCard : public ::testing::Test {
     STEPSCOPE_CUDA(cudaMemsetAsync(memory.data(), 0, memory.bytes(), stream.get()));
   }
 };
-
-}  // namespace
 
 TEST_F(SimulatedCard, streams_are_timelines_that_marks_order) {
   (void)simulated_card(round_card(false));
