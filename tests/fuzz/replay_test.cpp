@@ -35,8 +35,8 @@ std::vector<std::string> corpus_of(const FuzzTarget& target) {
 struct Fuzz : TemporaryFolder {
   void expect_read(const std::string& target, const fs::path& seed) {
     const std::string refused = feed(fuzz_target(target), folder, read_file(seed));
-    if (!refused.ends_with("text/kjv.txt: there is no such file"))  // a matrix of a text that scripts/demo gets
-      EXPECT_EQ(refused, "") << seed;
+    const bool waits = refused.ends_with("text/kjv.txt: there is no such file");  // for a text that scripts/demo gets
+    EXPECT_TRUE(refused.empty() || waits) << refused;
   }
 };
 
