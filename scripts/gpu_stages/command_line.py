@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import files
+import pack
 import results
 import runner
 from setting import RUN_SCHEMA, setting_of
@@ -106,7 +107,6 @@ def main(stages, script, description, arguments=None):
     again = stages_named(parser, "--again", options.again, stages) if options.again else []
     try:
         if options.pack:
-            import pack
             return pack.make(options.pack, pathlib.Path(script).resolve().parents[1])
         setting = setting_of(options, script, arguments, again)
         if options.list:

@@ -10,11 +10,13 @@ import tarfile
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts" / "gpu_stages"))
+import pack
 import processes
 import results
 import summary
@@ -174,11 +176,29 @@ class Stages(unittest.TestCase):
         done = subprocess.run([*command, "--device", "cpu"], env=environment, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (2, "scripts/gpu: --device cpu: cuda or cuda:N is needed; --rehearse takes others\n"))
 
+    def test_a_pack_takes_the_place_of_a_pack_alone(self):
+        self.out.mkdir()
+        (self.out / "mine.txt").write_text("")
+        done = self.call("--pack", str(self.out))
+        self.assertEqual((done.returncode, done.stderr), (2, f"scripts/gpu: --pack {self.out}: is there and is no pack; another name is needed\n"))
+        self.assertEqual([path.name for path in self.out.iterdir()], ["mine.txt"])
+
     def test_results_of_another_device_are_not_gone_on_with(self):
         self.assertEqual(self.call("--only", "first", "--device", "cpu").returncode, 0)
         done = self.call("--device", "simulated:l4")
         self.assertEqual(done.returncode, 2)
         self.assertIn("holds results of --device cpu, this is simulated:l4", done.stderr)
+
+
+class Pack(unittest.TestCase):
+    def test_all_libraries_but_glibcs_are_carried(self):
+        told = ("\tlinux-vdso.so.1 (0x1)\n\tlibfmt.so.9 => /lib/x/libfmt.so.9 (0x2)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x3)\n"
+                "\tlibm.so.6 => /lib/x/libm.so.6 (0x4)\n\tlibcrypto.so.3 => /lib/x/libcrypto.so.3 (0x5)\n\t/lib64/ld-linux-x86-64.so.2 (0x6)\n")
+        with mock.patch.object(pack.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, told)):
+            self.assertEqual(pack.libraries_of(["program"]), ["/lib/x/libcrypto.so.3", "/lib/x/libfmt.so.9"])
+        with mock.patch.object(pack.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, "\tlibdnnl.so.3 => not found\n")):
+            with self.assertRaisesRegex(pack.UsageError, "libdnnl.so.3 is not found here"):
+                pack.libraries_of(["program"])
 
 
 class Summary(unittest.TestCase):

@@ -35,7 +35,7 @@ def killed_in(process, out, killed):
         if stage is None or stage in killed:
             time.sleep(0.01)
             continue
-        patience, begin = random.uniform(0.05, 4), time.monotonic()
+        patience, begin = random.uniform(0.05, 1.2), time.monotonic()
         while process.poll() is None and running(out) == stage and time.monotonic() - begin < patience:
             time.sleep(0.01)
         if process.poll() is None and running(out) == stage:
