@@ -72,6 +72,8 @@ class Server:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         self.kind = torch.device(options.device).type
+        if self.kind == "cuda":
+            torch.cuda.set_device(options.device)
         read = exchange.read_safetensors(options.weights)
         self.weights = {name: torch.from_numpy(array.T.copy() if name.endswith(".weight") else array) for name, array in read.items()}
         vocabulary, hidden = self.weights["embedding"].shape
