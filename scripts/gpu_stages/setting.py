@@ -13,7 +13,7 @@ from runner import UsageError
 RUN_SCHEMA = "stepscope.gpu-run/1"
 PACK_SCHEMA = "stepscope.gpu-pack/1"
 PROGRAMS = ("stepscope", "stepscope_card_tests", "stepscope_simulated", "stepscope_tests")
-CUBLASLT = "libcublasLt.so.13"
+LIBRARIES = ("libcublasLt.so.13", "libcudnn.so.9", "libcupti.so.13")  # loaded when they are asked for
 
 
 @dataclasses.dataclass
@@ -85,18 +85,21 @@ def setting_of(options, script, arguments, again):
 
 
 def library_folders():
-    """Where CUDA's libraries lie if the loader does not know it by itself: a toolkit's, or the wheels that torch and jax bring."""
+    """Where CUDA's libraries lie that the loader does not find by itself: a toolkit's folders, or wheels as torch and jax bring them."""
+    toolkits = [folder for folder in (os.environ.get("CUDA_HOME"), "/usr/local/cuda", "/opt/cuda") if folder]
+    places = [toolkit + inside for toolkit in toolkits for inside in ("/lib64", "/extras/CUPTI/lib64")]
+    for packages in (f"{sys.prefix}/lib/python3*/site-packages", "/usr/lib/python3*/*-packages", "/usr/local/lib/python3*/*-packages"):
+        places += sorted(glob.glob(f"{packages}/nvidia/*/lib"))
+    known, folders = known_to_loader(), []
+    for library in LIBRARIES:
+        if library not in known:
+            folders += [place for place in places if os.path.exists(os.path.join(place, library))][:1]
+    return list(dict.fromkeys(folders))
+
+
+def known_to_loader():
     try:
-        known = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin"})
-        if CUBLASLT in known.stdout:
-            return []
+        told = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin"})
     except OSError:
-        pass
-    places = [os.environ.get("CUDA_HOME", "") + "/lib64", "/usr/local/cuda/lib64", "/opt/cuda/lib64"]
-    places += sorted(glob.glob(f"{sys.prefix}/lib/python3*/site-packages/nvidia/*/lib"))
-    places += sorted(glob.glob("/usr/lib/python3*/*-packages/nvidia/*/lib") + glob.glob("/usr/local/lib/python3*/*-packages/nvidia/*/lib"))
-    for place in places:
-        if os.path.exists(os.path.join(place, CUBLASLT)):
-            beside = [folder for folder in places if "site-packages" in folder and "site-packages" in place and folder != place]
-            return [place, *(folder for folder in beside if glob.glob(folder + "/libcudnn*"))]
-    return []
+        return set()
+    return {words[0] for words in map(str.split, told.stdout.splitlines()) if words}

@@ -82,7 +82,8 @@ def flax_parameters(weights):
 class Server:
     def __init__(self, options):
         self.options = options
-        self.device = jax.devices("cpu" if options.device == "cpu" else "gpu")[0]
+        kind, _, number = options.device.partition(":")
+        self.device = jax.devices("cpu" if kind == "cpu" else "gpu")[int(number or 0)]
         if options.precision == "fp32":
             jax.config.update("jax_default_matmul_precision", "highest")
         self.weights = exchange.read_safetensors(options.weights)

@@ -71,7 +71,10 @@ class Server:
         torch.set_flush_denormal(True)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        self.kind = torch.device(options.device).type
+        device = torch.device(options.device)
+        self.kind = device.type
+        if device.index is not None:
+            torch.cuda.set_device(device)
         read = exchange.read_safetensors(options.weights)
         self.weights = {name: torch.from_numpy(array.T.copy() if name.endswith(".weight") else array) for name, array in read.items()}
         vocabulary, hidden = self.weights["embedding"].shape

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "gpu_stages"))
 import pack
 import processes
 import results
+import setting
 import summary
 
 NAMES = ("first", "second", "third", "long")
@@ -188,6 +189,19 @@ class Stages(unittest.TestCase):
         done = self.call("--device", "simulated:l4")
         self.assertEqual(done.returncode, 2)
         self.assertIn("holds results of --device cpu, this is simulated:l4", done.stderr)
+
+
+class Libraries(unittest.TestCase):
+    def test_what_the_loader_does_not_know_is_looked_for_in_a_toolkit(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"CUDA_HOME": folder}):
+            for name in ("lib64/libcublasLt.so.13", "lib64/libcudnn.so.9", "extras/CUPTI/lib64/libcupti.so.13"):
+                path = pathlib.Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("")
+            for known, folders in ((set(), ["lib64", "extras/CUPTI/lib64"]), ({"libcublasLt.so.13", "libcudnn.so.9"}, ["extras/CUPTI/lib64"]),
+                                   (set(setting.LIBRARIES), [])):
+                with mock.patch.object(setting, "known_to_loader", lambda: known):
+                    self.assertEqual(setting.library_folders(), [f"{folder}/{inside}" for inside in folders])
 
 
 class Pack(unittest.TestCase):
