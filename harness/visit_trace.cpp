@@ -15,9 +15,10 @@ std::vector<TimeSum> sums_of(const std::vector<NamedTime>& rows) {
 
 void add_account(ProfilerAccount& account, const Trace& trace) {
   const DeviceAccount device = account_of(trace);
-  account.device_ns = device.kernel_ns;
+  account.device_ns = device.device_ns;
   account.operations_ns = device.operations_ns;
   account.remainders = sums_of(device.remainders);
+  account.outside = sums_of(device.outside);
   account.overheads = sums_of(device.overheads);
   account.dropped_records = trace.lost.dropped_records;
   account.untimed_records = trace.lost.untimed_records;

@@ -94,9 +94,13 @@ std::vector<KernelTime> kernel_times(const Program& program, const Trace& trace)
 
 DeviceAccount account_of(const Trace& trace) {
   DeviceAccount account;
-  std::map<std::string, NamedTime> remainders, overheads;
+  std::map<std::string, NamedTime> remainders, outside, overheads;
   for (const DeviceSpan& span : trace.device) {
-    account.kernel_ns += span.work.duration_ns();
+    if (span.owner.step < 0 && span.remainder != unknown_owner) {
+      add_time(outside, span.remainder, span.work.duration_ns());
+      continue;
+    }
+    account.device_ns += span.work.duration_ns();
     if (span.owner.operation >= 0) {
       account.operations_ns += span.work.duration_ns();
     } else {
@@ -106,6 +110,7 @@ DeviceAccount account_of(const Trace& trace) {
   for (const DeviceOverhead& overhead : trace.overheads)
     add_time(overheads, overhead.what, overhead.end_ns - overhead.begin_ns);
   account.remainders = listed(remainders);
+  account.outside = listed(outside);
   account.overheads = listed(overheads);
   return account;
 }

@@ -28,9 +28,10 @@ struct NamedTime {
 };
 
 struct DeviceAccount {
-  std::int64_t kernel_ns = 0;  // the card's work in the whole trace: kernels, copies and sets
-  std::int64_t operations_ns = 0;  // of it what belongs to an operation of a step
+  std::int64_t device_ns = 0;  // the card's work of steps, and of unknown owners: kernels, copies and sets
+  std::int64_t operations_ns = 0;  // of it what belongs to an operation
   std::vector<NamedTime> remainders;  // the rest of it, longest first
+  std::vector<NamedTime> outside;  // of no step: warming up, between steps
   std::vector<NamedTime> overheads;  // host time of profiler and driver
 };
 [[nodiscard]] DeviceAccount account_of(const Trace& trace);

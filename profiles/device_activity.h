@@ -14,7 +14,7 @@ namespace stepscope {
 // Whose work it is that the host issues: an operation's; a step's own, operation -1; or of no step, step -1.
 struct WorkOwner {
   std::int32_t step = -1, micro_step = 0, operation = -1;
-  bool set_up = false;  // of no step: while program and libraries are made ready
+  bool set_up = false;  // of no step that counts: program, libraries and graphs are made ready and warmed up
   bool operator==(const WorkOwner&) const = default;
 };
 // As the one number that a profiler carries; never 0. Steps and micro-steps below 2^19, operations below 2^22.

@@ -26,7 +26,7 @@ class Owners {
       const std::optional<WorkOwner> node = known(activity_.owner_of_node, span.work.graph_node);
       span.owner.operation = node ? node->operation : -1;
       if (node && !launch) span.owner.micro_step = node->micro_step;
-      if (!node) span.remainder = "unknown";
+      if (!node) span.remainder = unknown_owner;
     }
     if (!launch) {
       span.owner.step = step_at(span.work.begin_ns);
@@ -35,10 +35,10 @@ class Owners {
     if (!span.remainder.empty()) {
       span.owner.operation = -1;
     } else if (span.owner.operation < 0) {
-      span.remainder = span.owner.step >= 0 ? "step control" : span.owner.set_up ? "library set-up" : "between steps";
+      span.remainder = span.owner.step >= 0 ? "step control" : span.owner.set_up ? "warm-up" : "between steps";
     } else if (span.owner.step < 0) {  // an operation that was issued outside of every step
       span.owner.operation = -1;
-      span.remainder = "library set-up";
+      span.remainder = "warm-up";
     }
     return span;
   }
@@ -60,7 +60,7 @@ class Owners {
   }
   [[nodiscard]] std::string why_unowned(std::uint32_t correlation) const {
     const auto overhead = overheads_.find(correlation);
-    return overhead == overheads_.end() ? "unknown" : overhead->second;
+    return overhead == overheads_.end() ? unknown_owner : overhead->second;
   }
 
   const Program& program_;

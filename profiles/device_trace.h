@@ -3,7 +3,7 @@
 //     const Trace trace = device_trace(program, issues.steps(), capture.stop(wait));
 // Work launched by itself belongs to the owner of its call; of a replayed graph to the operation of its node, in the step and micro-step of
 // the launch. What belongs to no operation is named: "step control" (a step's own: control block, count of micro-steps), "between steps" (next
-// batch, results), "library set-up", "lazy loading", "profiler", "unknown".
+// batch, results), "warm-up", "lazy loading", "profiler", "unknown".
 #pragma once
 
 #include <vector>
@@ -23,7 +23,7 @@ class DeviceIssues final : public Observer {
   DeviceIssues(const DeviceIssues&) = delete;
   DeviceIssues& operator=(const DeviceIssues&) = delete;
 
-  void count_steps() { counts_ = true; }  // those before are set-up: they warm up what was recorded anew
+  void count_steps() { counts_ = true; }  // those before warm up what was recorded anew
 
   void step_begins() override;
   void operation_begins(int operation, int micro_step) override;

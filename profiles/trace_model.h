@@ -26,6 +26,8 @@ struct StepSpan {
   std::int64_t begin_ns = 0, end_ns = 0;
 };
 
+inline constexpr const char* unknown_owner = "unknown";
+
 struct DeviceSpan {
   DeviceWork work = {};
   WorkOwner owner = {};  // of a step, or of none; of an operation, or of what `remainder` names

@@ -196,7 +196,7 @@ void add_attribution(Table& table, const MeasuredRun& run) {
     methods += fmt::format("{}{} ({} visit{})", methods.empty() ? "" : "; ", method, visits, visits == 1 ? "" : "s");
   if (!methods.empty()) add(table, "times of operations", methods);
   if (all.device_ns == 0) return;
-  std::string text = fmt::format("{:.2f} % of the card's {} belong to operations",
+  std::string text = fmt::format("{:.2f} % of the card's {} in steps belong to operations",
                                  100 * static_cast<double>(all.operations_ns) / static_cast<double>(all.device_ns),
                                  format_time(static_cast<double>(all.device_ns)));
   if (!all.remainders_ns.empty()) text += "; the rest: " + readable_times(all.remainders_ns);

@@ -74,6 +74,7 @@ void fields(auto& field, Of<ProfilerAccount> auto& account) {
   field("device_ns", account.device_ns);
   field("operations_ns", account.operations_ns);
   field("remainders", account.remainders);
+  field("outside", account.outside);
   field("overheads", account.overheads);
   field("dropped_records", account.dropped_records);
   field("untimed_records", account.untimed_records);

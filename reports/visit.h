@@ -70,9 +70,9 @@ struct TimeSum {  // of all that was looked at
 struct ProfilerAccount {  // how a profiled visit's times were come by, and what is missing from them
   std::string method = {};  // "host clock", "CUPTI", each with what it had to do without
   std::vector<double> untraced_step_time_ns = {};  // steps of the same visit before and after the profiled ones
-  // Of a card: its time of all that was looked at, of it that of operations, the rest by name.
+  // Of a card: its time in the steps, of it that of operations, the rest by name; what it did outside of steps.
   std::int64_t device_ns = 0, operations_ns = 0;
-  std::vector<TimeSum> remainders = {};
+  std::vector<TimeSum> remainders = {}, outside = {};
   std::vector<TimeSum> overheads = {};  // of the host: the profiler's and the driver's own
   std::int64_t dropped_records = 0, untimed_records = 0, unread_bytes = 0;
   std::vector<std::pair<std::string, std::int64_t>> other_records = {};  // by CUPTI's number of a kind that is not read

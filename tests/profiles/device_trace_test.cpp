@@ -136,9 +136,30 @@ TEST_F(DeviceTrace, what_nobody_owns_is_told_as_such_to_the_nanosecond) {
   std::int64_t remainders_ns = 0, all_ns = 0;
   for (const NamedTime& row : account.remainders) remainders_ns += row.time_ns;
   for (const DeviceSpan& span : trace.device) all_ns += span.work.duration_ns();
-  EXPECT_EQ(account.kernel_ns, all_ns);
+  EXPECT_EQ(account.device_ns, all_ns);
+  EXPECT_TRUE(account.outside.empty());
   EXPECT_EQ(account.operations_ns + remainders_ns, all_ns);
   EXPECT_EQ(account.remainders.front().name, "unknown");
+}
+
+TEST_F(DeviceTrace, work_before_the_steps_that_count_is_outside) {
+  const MadeRecords made(program, {.steps = 2, .seed = 13});
+  DeviceActivity activity = made.activity();
+  const std::int64_t in_steps_ns = account_of(traced(made, activity)).device_ns;
+  for (const WorkOwner& owner : {WorkOwner{}, WorkOwner{.set_up = true}, WorkOwner{.operation = 3}}) {
+    const auto correlation = static_cast<std::uint32_t>((1 << 30) + activity.work.size());
+    DeviceWork early;
+    early.end_ns = 5;
+    early.correlation = correlation;
+    activity.work.push_back(early);
+    activity.owner_of_correlation[correlation] = packed(owner);
+  }
+  const DeviceAccount account = account_of(traced(made, activity));
+  EXPECT_EQ(account.device_ns, in_steps_ns);
+  ASSERT_EQ(account.outside.size(), 2U);
+  EXPECT_EQ(account.outside[0].name, "warm-up");
+  EXPECT_EQ(account.outside[0].time_ns, 10);
+  EXPECT_EQ(account.outside[1].name, "between steps");
 }
 
 TEST_F(DeviceTrace, graph_nodes_that_were_not_seen_are_unknown) {

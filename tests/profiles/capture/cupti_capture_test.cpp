@@ -16,8 +16,9 @@ TEST(CuptiCapture, stays_silent_beside_another_profiler_and_names_it) {
   parameters.structSize = CUpti_SubscriberParams_STRUCT_SIZE;
   parameters.subscriberName = "another";
   CUpti_SubscriberHandle other = nullptr;
-  if (cuptiSubscribe_v2(&other, [](void*, CUpti_CallbackDomain, CUpti_CallbackId, const void*) {}, nullptr,
-                        &parameters) != CUPTI_SUCCESS)
+  if (cuptiSubscribe_v2(
+          &other, [](void*, CUpti_CallbackDomain, CUpti_CallbackId, const void*) {}, nullptr, &parameters) !=
+      CUPTI_SUCCESS)
     GTEST_SKIP() << "no host SIMT, and no card";
   const CaptureStart start = start_capture();
   EXPECT_EQ(start.capture, nullptr);
