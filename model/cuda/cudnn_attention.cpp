@@ -25,7 +25,10 @@ CudnnRun CudnnLibrary::bind(const CudnnAttentionShape&, CudnnPass, int, const Cu
 
 #include <cudnn_frontend.h>
 
+#include <cstdlib>
 #include <map>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -106,7 +109,11 @@ Card card_of(const std::string& device_properties) {
   std::vector<std::uint8_t> json(device_properties.begin(), device_properties.end());
   json.push_back(0);
   check(properties->deserialize(json), "device properties");
-  return {.properties = std::move(properties)};
+  constexpr std::string_view version = "\"deviceVer\":";  // 900 of compute capability 9.0
+  const std::size_t at = device_properties.find(version);
+  if (at == std::string::npos) throw UsageError("device properties: deviceVer is missing");
+  return {.properties = std::move(properties),
+          .compute_capability = std::atoi(device_properties.c_str() + at + version.size()) / 10};
 }
 
 class AttentionGraph : private fe::graph::Graph {

@@ -73,43 +73,58 @@ TEST_F(CudnnAttention, has_an_engine_for_every_preset_forward_and_backward) {
 }
 
 // Of a card that is not here the workspace is exact: a cap that the first engine is within, by no more than what others may want.
-TEST_F(CudnnAttention, of_every_preset_is_within_its_planned_workspace) {
+namespace {
+void expect_within_plan(const Preset& preset, const std::string& properties) {
+  SCOPED_TRACE(std::string(preset.name));
   Machine card;
   card.kind = Machine::Kind::cuda;
   card.native_bf16 = true;
-  for (const Preset& preset : presets()) {
-    StepSetting s{.preset = std::string(preset.name), .precision = "bf16", .global_batch = 4};
-    const ModelSettings model = resolved(preset.model);
-    s.sequence = preset.sequence == 0 ? model.max_sequence : preset.sequence;
-    s.change_model = [](ModelSettings& m) { m.layers = 1; };
-    s.library_attention = true;
-    SCOPED_TRACE(s.preset);
-    if (model.head_dim % 8 != 0) {
-      EXPECT_THROW((void)build(s, card), Unsupported);
-      continue;
-    }
-    const Step step = build(s, card);
-    int operations = 0;
-    for (const Operation& op : step.program.operations) {
-      if (!by_library(op)) continue;
-      ++operations;
-      const bool forward = op.kind == &attention_kind;
-      const HeadLayout l = head_layout(op, forward ? 0 : 1);
-      const CudnnPlan plan = plan_cudnn_attention({.batch = l.batch,
-                                                   .sequence = l.sequence,
-                                                   .kv_heads = l.kv_heads,
-                                                   .queries = l.queries,
-                                                   .head_dim = l.head_dim,
-                                                   .causal = l.causal,
-                                                   .lengths = tells_lengths(op),
-                                                   .scale = op.attributes.scale},
-                                                  forward ? CudnnPass::forward : CudnnPass::backward, h100_properties);
-      const std::int64_t left = op.workspace_bytes - lengths_bytes(op) - plan.workspace_bytes;
-      EXPECT_GE(left, 0);
-      EXPECT_LE(left, 65 << 10);
-    }
-    EXPECT_EQ(operations, 2);
+  const ModelSettings model = resolved(preset.model);
+  StepSetting s{.preset = std::string(preset.name), .precision = "bf16", .global_batch = 4};
+  s.sequence = preset.sequence == 0 ? model.max_sequence : preset.sequence;
+  s.change_model = [](ModelSettings& m) { m.layers = 1; };
+  s.library_attention = true;
+  if (model.head_dim % 8 != 0) {
+    EXPECT_THROW((void)build(s, card), Unsupported);
+    return;
   }
+  const Step step = build(s, card);
+  int operations = 0;
+  for (const Operation& op : step.program.operations) {
+    if (!by_library(op)) continue;
+    ++operations;
+    const bool forward = op.kind == &attention_kind;
+    const HeadLayout l = head_layout(op, forward ? 0 : 1);
+    const CudnnPlan plan = plan_cudnn_attention({.batch = l.batch,
+                                                 .sequence = l.sequence,
+                                                 .kv_heads = l.kv_heads,
+                                                 .queries = l.queries,
+                                                 .head_dim = l.head_dim,
+                                                 .causal = l.causal,
+                                                 .lengths = tells_lengths(op),
+                                                 .scale = op.attributes.scale},
+                                                forward ? CudnnPass::forward : CudnnPass::backward, properties);
+    const std::int64_t left = op.workspace_bytes - lengths_bytes(op) - plan.workspace_bytes;
+    EXPECT_GE(left, 0);
+    EXPECT_LE(left, 65 << 10);
+  }
+  EXPECT_EQ(operations, 2);
+}
+}  // namespace
+
+TEST_F(CudnnAttention, of_every_preset_is_within_its_planned_workspace) {
+  for (const Preset& preset : presets()) expect_within_plan(preset, h100_properties);
+}
+
+TEST_F(CudnnAttention, of_other_cards_is_within_it_too) {
+  for (const char* version : {"800", "860", "890", "1200"})
+    for (const char* preset : {"gpt2-124m", "llama-3.2-1b"}) {
+      SCOPED_TRACE(version);
+      const std::string key = "\"deviceVer\": ";
+      std::string properties = h100_properties;
+      properties.replace(properties.find(key) + key.size(), 3, version);
+      expect_within_plan(preset_named(preset), properties);
+    }
 }
 
 TEST_F(CudnnAttention, is_built_as_far_as_loading_its_kernel) {
