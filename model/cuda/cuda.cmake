@@ -4,6 +4,9 @@ find_path(CUDA_INCLUDE_DIR cuda_runtime.h HINTS $ENV{CUDA_HOME}/include PATHS /u
 find_library(CUBLASLT_LIBRARY cublasLt HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_library(CUDART_STATIC_LIBRARY cudart_static HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS $ENV{CUDA_HOME}/include PATHS /usr/local/cuda/include /opt/cuda/include)
+if(NOT EXISTS "${CUDNN_FRONTEND_INCLUDE_DIR}/cudnn_frontend.h")
+  unset(CUDNN_FRONTEND_INCLUDE_DIR CACHE)  # it may have been fetched since, or moved
+endif()
 find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn_frontend/include $ENV{CUDA_HOME}/include)
 find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_program(NVCC nvcc HINTS $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
