@@ -69,6 +69,7 @@ std::string short_value(const std::string& axis, const Json& value) {
   if (axis == "softmax_precision") return plain(value) + " softmax";
   if (axis == "gradient_precision") return plain(value) + " gradients";
   if (axis == "launch") return plain(value) == "eager" ? "launched one by one" : "as graphs";
+  if (axis == "attention_kernel") return plain(value) == "cudnn" ? "attention by cuDNN" : "our attention";
   if (axis == "logits_chunks") return value == Json(1) ? "whole logits" : plain(value) + " chunks";
   return fmt::format("{} {}", axis, value.is_null() ? "default" : plain(value));
 }

@@ -8,6 +8,7 @@
 
 #include "model/base/error.h"
 #include "model/base/half.h"
+#include "model/cuda/cudnn_attention.h"
 #include "model/cuda/device.cuh"
 #include "model/cuda/matmul.cuh"
 #include "model/program/binding.h"
@@ -16,6 +17,7 @@ namespace stepscope {
 
 struct CudaBinding : OperationBinding {
   MatmulLibrary* matmuls = nullptr;  // outlives the program
+  CudnnLibrary* cudnn = nullptr;  // likewise
 };
 
 struct CudaIssue {

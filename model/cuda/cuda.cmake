@@ -4,21 +4,27 @@ find_path(CUDA_INCLUDE_DIR cuda_runtime.h HINTS $ENV{CUDA_HOME}/include PATHS /u
 find_library(CUBLASLT_LIBRARY cublasLt HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_library(CUDART_STATIC_LIBRARY cudart_static HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS $ENV{CUDA_HOME}/include PATHS /usr/local/cuda/include /opt/cuda/include)
-find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn_frontend $ENV{CUDA_HOME}/include)
+if(NOT EXISTS "${CUDNN_FRONTEND_INCLUDE_DIR}/cudnn_frontend.h")
+  unset(CUDNN_FRONTEND_INCLUDE_DIR CACHE)  # it may have been fetched since, or moved
+endif()
+find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn_frontend/include $ENV{CUDA_HOME}/include)
+find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS $ENV{CUDA_HOME}/lib64 PATHS /usr/local/cuda/lib64 /opt/cuda/lib64)
 find_program(NVCC nvcc HINTS $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin /opt/cuda/bin)
 
 # On by scripts/lib/build.sh where a card's driver is: nobody else waits for code that nothing runs.
 option(STEPSCOPE_CUDA "Compile the CUDA machine with nvcc into the program" OFF)
 set(STEPSCOPE_CUDA_ARCHITECTURES sm_90 CACHE STRING "What nvcc compiles for: sm_80, sm_90, and compute_90 for PTX")
 
-# Plans of cuDNN's attention: one file knows cuDNN, and loads it. Only tests use it, so nobody else compiles the frontend's headers.
-if(STEPSCOPE_TESTS AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DIR AND CUDNN_FRONTEND_INCLUDE_DIR)
+# cuDNN's attention: one file knows cuDNN, which is loaded when asked for. Only programs with cards and tests use it, so nobody else compiles
+# the frontend's headers.
+if((STEPSCOPE_TESTS OR STEPSCOPE_CUDA) AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DIR AND CUDNN_FRONTEND_INCLUDE_DIR)
+  set(STEPSCOPE_CUDNN ON)
   set_source_files_properties(model/cuda/cudnn_attention.cpp PROPERTIES
     COMPILE_DEFINITIONS "STEPSCOPE_CUDNN;NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING;CUDNN_FRONTEND_SKIP_JSON_LIB"
     COMPILE_OPTIONS "-O0;-isystem;${CUDNN_FRONTEND_INCLUDE_DIR};-isystem;${CUDNN_INCLUDE_DIR};-isystem;${CUDA_INCLUDE_DIR}")
   target_link_libraries(stepscope_lib PRIVATE ${CMAKE_DL_LIBS})
-else()
-  message(STATUS "cuDNN's attention is not planned: it takes the tests, cudnn.h and cudnn_frontend.h (PyPI's nvidia-cudnn-frontend)")
+elseif(STEPSCOPE_TESTS OR STEPSCOPE_CUDA)
+  message(STATUS "cuDNN's attention: left out, cudnn.h or cudnn_frontend.h (PyPI's nvidia-cudnn-frontend) was not found")
 endif()
 
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS model/*.cu)
@@ -58,8 +64,8 @@ function(add_cuda_machine)  # a spill is an error
   add_custom_target(stepscope_cuda ALL DEPENDS stepscope_cuda.o)
 endfunction()
 
-# CUDA's runtime is linked in and cuBLASLt loaded when a card is asked for (model/cuda/cublaslt_loader.cu), so that the program starts where
-# there is neither driver nor library. The run path is for the loading.
+# CUDA's runtime is linked in, cuBLASLt loaded when a card is asked for (model/cuda/cublaslt_loader.cu) and cuDNN when its attention is, so
+# that the program starts where there is neither driver nor library. The run path is for the loading.
 function(link_cuda_machine target)
   if(NOT CUDART_STATIC_LIBRARY)
     message(FATAL_ERROR "STEPSCOPE_CUDA needs libcudart_static.a: CUDA_HOME says where")
@@ -67,11 +73,16 @@ function(link_cuda_machine target)
   add_dependencies(${target} stepscope_cuda)
   target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/stepscope_cuda.o)
   target_link_libraries(${target} PRIVATE ${CUDART_STATIC_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} rt)
-  if(CUBLASLT_LIBRARY)
-    get_filename_component(folder ${CUBLASLT_LIBRARY} DIRECTORY)
-    set_target_properties(${target} PROPERTIES BUILD_RPATH "${CMAKE_BUILD_RPATH};${folder}"
-      INSTALL_RPATH "${CMAKE_INSTALL_RPATH};${folder}")
-  endif()
+  set(folders "")
+  foreach(library ${CUBLASLT_LIBRARY} ${CUDNN_LIBRARY})
+    if(library)
+      get_filename_component(folder ${library} DIRECTORY)
+      list(APPEND folders ${folder})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES folders)
+  set_target_properties(${target} PROPERTIES BUILD_RPATH "${CMAKE_BUILD_RPATH};${folders}"
+    INSTALL_RPATH "${CMAKE_INSTALL_RPATH};${folders}")
 endfunction()
 
 # Adds the CUDA machine and its tests to a test program, on fibers; and makes stepscope_simulated, the whole program with the stand-in in
@@ -103,6 +114,15 @@ function(add_host_simt target)
     ${CMAKE_SOURCE_DIR}/tests/support/host_simt/program/only_simulated.cpp)
   target_link_libraries(stepscope_simulated PRIVATE host_simt host_simt_kernels stepscope_lib ${CUBLASLT_LIBRARY})
   add_dependencies(${target} stepscope_simulated)  # end-to-end tests run it
+  if(STEPSCOPE_CUDNN)
+    file(GLOB cudnn_stand_in CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/cudnn_stand_in/*.cpp)
+    add_library(cudnn_stand_in MODULE ${cudnn_stand_in})  # loaded in the real library's place
+    target_compile_options(cudnn_stand_in PRIVATE -O2 -fno-sanitize=all)
+    target_include_directories(cudnn_stand_in PRIVATE ${CMAKE_SOURCE_DIR})
+    target_include_directories(cudnn_stand_in SYSTEM PRIVATE ${CUDA_INCLUDE_DIR} ${CUDNN_INCLUDE_DIR})
+    target_link_libraries(cudnn_stand_in PRIVATE ${CMAKE_DL_LIBS})
+    add_dependencies(${target} cudnn_stand_in)
+  endif()
 endfunction()
 
 # The tests of the CUDA machine on a card itself, with CUDA's own runtime in place of the stand-in: stepscope_card_tests.

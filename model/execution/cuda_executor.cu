@@ -67,6 +67,7 @@ struct CudaExecutor::Parts {
   const HeldBytes held;
   Stream stream;
   MatmulLibrary matmuls;
+  CudnnLibrary cudnn;
   CudaStates states;
   DeviceMemory arena;
   std::vector<CudaRun> runs;  // by operation
@@ -116,6 +117,7 @@ struct CudaExecutor::Parts {
     binding.operation = &op;
     binding.control = control_on_card();
     binding.matmuls = &matmuls;
+    binding.cudnn = &cudnn;
     for (const Operand& in : op.ins) {
       std::byte* base = in.is_value() ? address(in.value()) : states.at(in.state());
       binding.ins.push_back(base + in.view.offset * size_bytes(program.type(in).dtype));

@@ -39,6 +39,7 @@ std::string operands_of(const Program& program, const Operation& op) {
     add(name_of(program.state(write.state).type.dtype), program.state(write.state).type.shape);
   if (op.attributes.heads > 0) text += "[" + std::to_string(op.attributes.heads) + " heads]";
   if (op.attributes.rate > 0) text += " dropout";
+  if (!op.attributes.algorithm.empty()) text += " by " + op.attributes.algorithm;
   return text;
 }
 
@@ -55,7 +56,9 @@ std::uint64_t digest_of(const Program& program, const Operation& op, const Opera
   for (const ValueId out : op.outs) add(program.value(out).type.dtype, program.value(out).type.shape);
   for (const Write& write : op.writes)
     add(program.state(write.state).type.dtype, program.state(write.state).type.shape);
-  hash.add(static_cast<std::uint64_t>(op.attributes.heads)).add(op.attributes.rate > 0 ? 1U : 0U);
+  hash.add(static_cast<std::uint64_t>(op.attributes.heads))
+      .add(op.attributes.rate > 0 ? 1U : 0U)
+      .add(op.attributes.algorithm);
   return hash.add(static_cast<std::uint64_t>(cost.causal_flops))
       .add(static_cast<std::uint64_t>(bytes_of(cost)))
       .value();

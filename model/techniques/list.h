@@ -31,6 +31,7 @@ struct StepRecipe {
   std::function<KeepSet(const Program& forward)> keep = keepable;  // checkpointing: which activations stay
   std::optional<MemoryBudget> budget = {};  // checkpointing: instead of keep, chosen so that it fits
   std::int64_t micro_steps = 1;  // accumulation
+  bool library_attention = false;  // attention_kernel: fused attention by the library of the card's maker
   bool eager = false;  // launch: operation by operation instead of as graphs
   std::int64_t logits_chunks =
       1;  // logits_chunks: pieces of the rows in which head and loss are computed; 0: as many as the budget asks for

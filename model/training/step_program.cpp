@@ -7,6 +7,8 @@
 
 #include "model/base/error.h"
 #include "model/layers/transformer.h"
+#include "model/operations/attention/attention.h"
+#include "model/operations/attention/attention_library.h"
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/lowering.h"
@@ -60,6 +62,20 @@ void append_whole_update(Program& program, const TrainingSettings& training, boo
   append_update(program, training);
 }
 
+// Part of the operations from here on: gradients and repeats are the library's too.
+void leave_attention_to_library(Program& forward) {
+  bool any = false;
+  for (Operation& op : forward.operations) {
+    if (op.kind != &attention_kind) continue;
+    if (const std::string why = why_not_by_library(forward, op); !why.empty())
+      throw Unsupported("attention_kernel = cudnn: " + why);
+    op.attributes.algorithm = library_algorithm;
+    any = true;
+  }
+  if (!any)
+    throw Unsupported("attention_kernel = cudnn: the model's attention is materialised, only a fused one has it");
+}
+
 Program forward_of(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                    const Machine& machine, const Shape& custom_mask_shape) {
   if (training.global_batch < 1 || training.global_batch % recipe.micro_steps != 0)
@@ -69,9 +85,13 @@ Program forward_of(const ModelSettings& model, const TrainingSettings& training,
     throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
   if (recipe.eager && machine.kind == Machine::Kind::cpu)
     throw Unsupported("launch = eager: work is launched on cards, and this is a CPU");
+  if (recipe.library_attention && machine.kind == Machine::Kind::cpu)
+    throw Unsupported("attention_kernel = cudnn: NVIDIA's library runs on cards, and this is a CPU");
   const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;
-  return build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps), model,
-                           custom_mask_shape);
+  Program forward = build_transformer(builder_of(recipe, training.global_batch, sequence, recipe.micro_steps), model,
+                                      custom_mask_shape);
+  if (recipe.library_attention) leave_attention_to_library(forward);
+  return forward;
 }
 
 }  // namespace

@@ -113,17 +113,18 @@ get_nvtx() {
   [ $status -eq 0 ] || echo "   NVTX's headers could not be had from PyPI (build/nvtx.log): built without ranges for Nsight Systems"
 }
 
-# Headers of cuDNN's C++ frontend (MIT) into build/cudnn_frontend: with them cuDNN's attention is planned in tests, without they are skipped.
+# Headers of cuDNN's C++ frontend (Apache-2.0) into build/cudnn_frontend/include, whose name they rely on: with them cuDNN's attention is
+# compiled, without it is left out and its tests are skipped.
 get_cudnn_frontend() {
   local folder status=0
-  if [ "${STEPSCOPE_PACKAGES:-}" = no ] || [ -e build/cudnn_frontend/cudnn_frontend.h ]; then return 0; fi
+  if [ "${STEPSCOPE_PACKAGES:-}" = no ] || [ -e build/cudnn_frontend/include/cudnn_frontend.h ]; then return 0; fi
   mkdir -p build
   folder=$(mktemp -d build/cudnn_frontend.XXXXXX)
   {
     python3 -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --retries 1 --timeout 10 \
       --target "$folder" nvidia-cudnn-frontend==1.32.0 &&
-      rm -rf build/cudnn_frontend && mv "$folder"/include build/cudnn_frontend
+      rm -rf build/cudnn_frontend && mkdir build/cudnn_frontend && mv "$folder"/include build/cudnn_frontend/
   } >build/cudnn_frontend.log 2>&1 || status=$?
   rm -rf "$folder"
-  [ $status -eq 0 ] || echo "   cuDNN's frontend could not be had from PyPI (build/cudnn_frontend.log): its plans are not tested"
+  [ $status -eq 0 ] || echo "   cuDNN's frontend could not be had from PyPI (build/cudnn_frontend.log): built without its attention"
 }

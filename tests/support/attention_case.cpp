@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/operations/attention/attention.h"
+#include "model/operations/attention/attention_library.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
 
 namespace stepscope::testing {
@@ -40,8 +41,9 @@ const OperationKind& AttentionCase::gradient_kind() const {
 CaseProgram AttentionCase::make() const {
   CaseBuilder builder(dtype, micro_steps);
   const AttentionOperands operands = operands_of(*this, builder);
-  builder.project({materialised ? materialised_attention(builder.b, operands, causal, scale(), probabilities)
-                                : attention(builder.b, operands, causal, scale(), probabilities)});
+  Attributes attributes = attention_attributes(operands, causal, scale(), probabilities);
+  if (by_library) attributes.algorithm = library_algorithm;
+  builder.project({builder.b.emit(kind(), attributes, in_order(operands))[0]});
   CaseProgram made = std::move(builder).finish();
   if (custom == 0) return made;
   std::vector<double>& mask = made.contents.at("mask");
@@ -66,6 +68,7 @@ PlainAttention AttentionCase::plain(const CaseProgram& made, int micro_step, std
                        .operands = dtype,
                        .probabilities = probabilities,
                        .scales_queries = materialised,
+                       .rounds_heads = by_library && heads > kv_heads,
                        .qkv = std::move(qkv),
                        .dout = std::move(dout)};
   plain.hidden = [this, &made, micro_step, rows](std::int64_t b, std::int64_t head, std::int64_t i, std::int64_t j) {

@@ -23,6 +23,7 @@ struct AttentionCase {
   int micro_steps = 1;
   double deviation = 1;  // of q, k, v
   bool materialised = false;
+  bool by_library = false;  // on a card alone
 
   [[nodiscard]] CaseProgram make() const;
   [[nodiscard]] double scale() const;

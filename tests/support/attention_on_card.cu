@@ -6,11 +6,10 @@
 
 #include "model/operations/attention/attention.h"
 #include "model/operations/attention/attention_flash_cuda.cuh"
+#include "model/operations/cuda_workspace.h"
 #include "tests/support/card_beside.cuh"
 
 namespace stepscope::testing {
-
-namespace {
 
 void expect_within(const char* what, const std::vector<double>& got, const std::vector<Bounded>& expected) {
   ASSERT_EQ(got.size(), expected.size());
@@ -18,8 +17,6 @@ void expect_within(const char* what, const std::vector<double>& got, const std::
     ASSERT_TRUE(got[i] == expected[i].value || std::fabs(got[i] - expected[i].value) <= expected[i].bound)
         << what << "[" << i << "] is " << got[i] << ", not " << expected[i].value << " within " << expected[i].bound;
 }
-
-}  // namespace
 
 void expect_attention_of_plain_loops(const AttentionCase& c) {
   const CaseProgram made = c.make();
@@ -61,8 +58,6 @@ AttentionOnCard::AttentionOnCard(const AttentionCase& c, std::int64_t shifted_by
     }
     STEPSCOPE_CUDA(cudaMemcpy(states_.back().data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice));
   }
-  const ControlBlock block{};
-  STEPSCOPE_CUDA(cudaMemcpy(control_.data(), &block, sizeof(block), cudaMemcpyHostToDevice));
   qkv = made_.contents.at("qkv");
   dout = made_.contents.at("weights0");
 }
@@ -77,6 +72,7 @@ CudaBinding AttentionOnCard::binding_of(const Operation& op) const {
   binding.operation = &op;
   binding.control = reinterpret_cast<ControlBlock*>(control_.data());
   binding.matmuls = const_cast<MatmulLibrary*>(&matmuls_);
+  binding.cudnn = const_cast<CudnnLibrary*>(&cudnn_);
   for (const Operand& in : op.ins) {
     std::byte* const first = in.is_value() ? at(in.value()) : states_[static_cast<std::size_t>(in.index)].data();
     binding.ins.push_back(first + in.view.offset * size_bytes(made_.program.type(in).dtype));
@@ -95,7 +91,10 @@ bool AttentionOnCard::takes_tensor_cores() const {
 void AttentionOnCard::put(ValueId value, const std::vector<double>& numbers) const {
   dispatch(made_.program.value(value).type.dtype, [&]<class T>() {
     std::vector<T> held;
-    for (const double x : numbers) held.push_back(store<T>(static_cast<Accumulator<T>>(x)));
+    const auto count = static_cast<std::size_t>(made_.program.value(value).type.shape.elements());
+    const auto share = static_cast<std::size_t>(micro_step_) * count;
+    for (std::size_t i = share; i < share + count; ++i)
+      held.push_back(store<T>(static_cast<Accumulator<T>>(numbers.at(i))));
     STEPSCOPE_CUDA(cudaMemcpy(at(value), held.data(), held.size() * sizeof(T), cudaMemcpyHostToDevice));
   });
 }
@@ -108,11 +107,23 @@ std::vector<double> AttentionOnCard::get(ValueId value) const {
 }
 
 void AttentionOnCard::issue(const Operation& op) const {
-  cuda_row_of(*op.kind).bind(binding_of(op))({stream_.get(), true});
+  Operation lowered = op;
+  lowered.workspace_bytes = cuda_workspace_bytes(made_.program, op);
+  CudaBinding binding = binding_of(lowered);
+  const DeviceMemory workspace(static_cast<std::size_t>(std::max<std::int64_t>(lowered.workspace_bytes, 256)));
+  binding.workspace = workspace.data();
+  cuda_row_of(*op.kind).bind(binding)({stream_.get(), true});
   stream_.synchronise();
 }
 
-void AttentionOnCard::run_forward() {
+void AttentionOnCard::begin(int micro_step) {
+  micro_step_ = micro_step;
+  const ControlBlock block{.micro_step = micro_step};
+  STEPSCOPE_CUDA(cudaMemcpy(control_.data(), &block, sizeof(block), cudaMemcpyHostToDevice));
+}
+
+void AttentionOnCard::run_forward(int micro_step) {
+  begin(micro_step);
   const Operation& op = operation_of(made_.program, attention_kind);
   put(op.ins[0].value(), qkv);
   issue(op);
@@ -120,13 +131,13 @@ void AttentionOnCard::run_forward() {
   lse = get(op.outs[1]);
 }
 
-void AttentionOnCard::run() {
-  run_forward();
+void AttentionOnCard::run(int micro_step) {
+  run_forward(micro_step);
   const Operation& op = operation_of(made_.program, attention_gradient_kind);
   put(op.ins[0].value(), dout);
   issue(op);
   dqkv = get(op.outs[0]);
-  delta = get(op.outs[1]);
+  if (op.outs.size() > 1) delta = get(op.outs[1]);
 }
 
 }  // namespace stepscope::testing

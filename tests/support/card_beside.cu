@@ -75,6 +75,7 @@ CardBeside::Outcome CardBeside::run(const Operation& op, const OperationBinding&
   card.operation = &op;
   card.control = reinterpret_cast<ControlBlock*>(control.data());
   card.matmuls = &matmuls_;
+  card.cudnn = &cudnn_;
   std::vector<DeviceMemory> fresh;
   std::vector<std::byte*> unaltered;
   for (std::size_t i = 0; i < op.ins.size(); ++i) {

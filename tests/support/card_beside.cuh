@@ -34,6 +34,7 @@ class CardBeside {
 
   Stream stream_;
   MatmulLibrary matmuls_;
+  CudnnLibrary cudnn_;
   int operations_ = 0;
   std::map<int, Bytes> outs_;  // by value
 };

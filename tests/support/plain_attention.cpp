@@ -99,6 +99,7 @@ double Loops::weigh_row(std::int64_t b, std::int64_t head, std::int64_t i, doubl
 void Loops::run_row(std::int64_t b, std::int64_t head, std::int64_t i) {
   const auto S = static_cast<std::size_t>(sequence), at = static_cast<std::size_t>((b * heads + head) * sequence + i);
   const double n = static_cast<double>(width), rows = static_cast<double>(sequence);
+  const double head_off = rounds_heads ? 2 * type_.unit : 0;  // of the terms of a sum, which are more than the sum
   std::vector<double> weights(S, 0.0), dp(S, 0.0), dp_off(S, 0.0);
   const double weight_off = weigh_row(b, head, i, weights.data());
   const double held_off = weight_off + narrow_.unit,
@@ -131,7 +132,8 @@ void Loops::run_row(std::int64_t b, std::int64_t head, std::int64_t i) {
       dp[j] += g * v;
       dp_off[j] += n * fp32 * std::fabs(g * v);
       add(packed(b, key, head, 2, d), weights[j] * g,
-          (multiplied_off * weights[j] + type_.tiny + narrow_.tiny) * std::fabs(g));
+          (multiplied_off * weights[j] + type_.tiny + narrow_.tiny) * std::fabs(g) +
+              head_off * weights[j] * std::fabs(g));
     }
     Bounded ds{scale * weights[j] * (dp[j] - delta[at].value), 0};
     ds.bound = scale * (weights[j] * (1 + held_off) + narrow_.tiny) * (dp_off[j] + delta[at].bound) +
@@ -140,7 +142,8 @@ void Loops::run_row(std::int64_t b, std::int64_t head, std::int64_t i) {
     for (std::int64_t d = 0; d < width; ++d) {
       const double q = qkv[packed(b, i, head, 0, d)], k = qkv[packed(b, key, head, 1, d)];
       add(packed(b, i, head, 0, d), ds.value * k, ds_off * std::fabs(k));
-      add(packed(b, key, head, 1, d), ds.value * q, (ds_off + query_off * std::fabs(ds.value)) * std::fabs(q));
+      add(packed(b, key, head, 1, d), ds.value * q,
+          (ds_off + (query_off + head_off) * std::fabs(ds.value)) * std::fabs(q));
     }
   }
 }

@@ -27,6 +27,7 @@ struct PlainAttention {
   double scale = 1;
   DType operands = DType::bf16, probabilities = DType::fp32;  // weights are rounded to the latter, then to the former
   bool scales_queries = false;  // before they meet keys
+  bool rounds_heads = false;  // what each query's head adds to dk and dv, before it is added
   std::vector<double> qkv = {}, dout = {};
   std::function<bool(std::int64_t b, std::int64_t head, std::int64_t i, std::int64_t j)> hidden = {};
   std::vector<Bounded> o = {}, lse = {}, p = {}, dqkv = {}, delta = {};

@@ -97,6 +97,7 @@ Step build(const StepSetting& s, const Machine& machine) {
   recipe.keep = s.keep;
   recipe.micro_steps = s.micro_steps;
   recipe.logits_chunks = s.logits_chunks;
+  recipe.library_attention = s.library_attention;
   recipe.wide_residual = s.residual_precision == "fp32";
   gradient_precision_technique.apply(s.gradient_precision, recipe);
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};

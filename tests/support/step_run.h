@@ -33,6 +33,7 @@ struct StepSetting {
   std::int64_t logits_chunks = 1;
   std::string gradient_precision = "fp32";
   std::string residual_precision = "compute";
+  bool library_attention = false;  // attention_kernel = cudnn
   int steps = 1;  // gradients and logits are the last one's
   std::string name = {};  // for messages
   // In place of the model's. A "custom" one is random, shared by rows and heads where masks are combined and one for each of them else;

@@ -1,5 +1,6 @@
 #include "model/operations/attention/attention.h"
 
+#include "model/operations/attention/attention_library.h"
 #include "model/operations/types.h"
 #include "model/program/gradient.h"
 
@@ -63,6 +64,7 @@ void gradient(Differentiation& d, const Operation& op) {
 std::vector<Output> gradient_outputs(const Program& program, const Operation& op) {
   check_attention(program, op, 1);
   const Shape& q = shape_of(op, 1);
+  if (by_library(op)) return {{"dqkv", program.type(op.ins[1]), Role::gradient}};
   return {{"dqkv", program.type(op.ins[1]), Role::gradient},
           {"delta", {wide(dtype_of(program, op, 1)), {q[0], op.attributes.heads, q[1]}}, Role::statistic}};
 }

@@ -20,7 +20,8 @@ struct AttentionOperands {
 };
 
 extern const OperationKind attention_kind;  // -> o, lse
-extern const OperationKind attention_gradient_kind;  // do, q, k, v, o, lse, lengths?, mask? -> dqkv, delta
+// do, q, k, v, o, lse, lengths?, mask? -> dqkv, delta; by a library dqkv alone (attention_library.h)
+extern const OperationKind attention_gradient_kind;
 
 // probabilities: the type that they are rounded to, for o and for gradients; fp32 rounds nothing.
 ValueId attention(Builder& b, const AttentionOperands& operands, bool causal, double scale,

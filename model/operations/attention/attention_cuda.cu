@@ -2,9 +2,12 @@
 // head width and type, and slow for long sequences: it takes what attention_flash_cuda.cu does not.
 #include "model/operations/attention/attention_cuda.cuh"
 
+#include "model/cuda/cudnn_attention.h"
 #include "model/cuda/team.cuh"
 #include "model/operations/attention/attention_body.h"
+#include "model/operations/attention/attention_cudnn_cuda.cuh"
 #include "model/operations/attention/attention_flash_cuda.cuh"
+#include "model/operations/attention/attention_library.h"
 #include "model/operations/attention/attention_rows.cuh"
 
 namespace stepscope {
@@ -195,12 +198,20 @@ CudaRun bind_attention_gradient(const CudaBinding& binding) {
 
 }  // namespace
 
+std::int64_t attention_cuda_workspace(const Program&, const Operation& op) {
+  if (!by_library(op)) return 0;
+  if (const std::string why = why_no_cudnn(); !why.empty()) throw Unsupported("attention_kernel = cudnn: " + why);
+  return library_attention_workspace_bytes(op);
+}
+
 CudaRun bind_attention_cuda(const CudaBinding& binding) {
+  if (by_library(*binding.operation)) return bind_cudnn_attention_cuda(binding);
   if (takes_flash_attention(binding, 0)) return bind_flash_attention_cuda(binding);
   return dispatch_cuda(binding.in_dtype(0), [&]<class T>() { return bind_attention<T>(binding); });
 }
 
 CudaRun bind_attention_gradient_cuda(const CudaBinding& binding) {
+  if (by_library(*binding.operation)) return bind_cudnn_attention_gradient_cuda(binding);
   if (takes_flash_attention(binding, 1)) return bind_flash_attention_gradient_cuda(binding);
   return dispatch_cuda(binding.in_dtype(1), [&]<class T>() { return bind_attention_gradient<T>(binding); });
 }
