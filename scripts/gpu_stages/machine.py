@@ -63,7 +63,8 @@ def build(context):
     if context.setting.carried or context.setting.kept_build:
         return
     folder = context.setting.build
-    get = f"cd '{context.root}'; . scripts/lib/stages.sh; . scripts/lib/packages.sh; . scripts/lib/build.sh; get_packages build tests; get_nvtx; "
+    get = (f"cd '{context.root}'; . scripts/lib/stages.sh; . scripts/lib/packages.sh; . scripts/lib/build.sh; "
+           "get_packages build tests; get_nvtx; get_cudnn_frontend; ")
     for_a_card = ("mapfile -t cuda < <(cuda_options); [ ${#cuda[@]} -gt 0 ] || fail 2 'no driver or no CUDA toolkit here: "
                   "scripts/cuda_toolkit, or carry a pack (scripts/gpu --pack)'; "
                   f"build '{folder}' card_tests_object -DSTEPSCOPE_TESTS=ON -DSTEPSCOPE_HOST_SIMT=OFF \"${{cuda[@]}}\" && "

@@ -53,6 +53,7 @@ def make(folder, root):
 
 def build_programs(root, build):
     script = (". scripts/lib/stages.sh; . scripts/lib/packages.sh; . scripts/lib/build.sh; get_packages build tests; get_nvtx; "
+              "get_cudnn_frontend; "
               f"build '{build}' card_tests_object {' '.join(OPTIONS)} && "
               f"quietly '{build}.log' cmake --build '{build}' --target stepscope stepscope_card_tests -j \"$(nproc)\"")
     subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=root, check=True)
