@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "harness/disturbance.h"
+#include "harness/simulated_device.h"
 
 namespace stepscope {
 
@@ -56,14 +57,15 @@ namespace {
 
 // A card that this program drives: its states are held by the host while used bytes are measured.
 MemoryFit fit_on_card_here(const Machine& card, std::int64_t budget_bytes) {
+  const std::string basis = is_simulated(card) ? "simulated" : "measured";
   MemoryFit fit{.memory = {.name = card.name,
                            .bytes = card.memory_bytes,
-                           .basis = "measured",
+                           .basis = basis,
                            .source = "the card's memory, as its driver tells it"}};
   if (budget_bytes > 0) fit.memory = given(budget_bytes);
   fit.beside.push_back({.name = "context",
                         .bytes = card.context_bytes,
-                        .basis = "measured",
+                        .basis = basis,
                         .source = "taken of the card before a step's first allocation, by others on it too"});
   return fit;
 }

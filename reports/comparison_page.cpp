@@ -172,7 +172,7 @@ Report comparison_report(const MeasuredRun& a, const MeasuredRun& b, const RunCo
   report.sections = {environment_section(comparison), std::move(verdicts), why_section(comparison)};
   if (!is_simulated(a)) return report;
   report.sentence = simulated_sentence(report.sentence);
-  return in_words_of_simulation(std::move(report));
+  return in_words_of_simulation(std::move(report), is_costed(a));
 }
 
 void write_comparison(const MeasuredRun& a, const MeasuredRun& b, const RunComparison& comparison,

@@ -33,6 +33,7 @@ std::string span_of(const MeasuredRun& run, std::int64_t Record::*quantity) {
 }
 
 std::string machine_of(const MeasuredRun& run, const Device& device) {
+  if (device.kind == "simulated") return device.name;
   if (device.kind != "cpu") return fmt::format("{} ({})", device.name, device.kind);
   const auto threads = run.environment.find("threads");
   if (threads == run.environment.end() || !threads->is_number_integer()) return device.name;
@@ -80,7 +81,7 @@ Report report_on(const MeasuredRun& run) {
                      learning_section(analysis), prediction_section(analysis),  trust_section(analysis)};
   if (ReportSection choices = choices_section(analysis); !choices.blocks.empty())
     report.sections.insert(report.sections.begin() + 3, std::move(choices));  // beside techniques
-  return is_simulated(run) ? in_words_of_simulation(std::move(report)) : report;
+  return is_simulated(run) ? in_words_of_simulation(std::move(report), is_costed(run)) : report;
 }
 
 void write_document(const Report& report, const fs::path& folder) {

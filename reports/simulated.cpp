@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "model/base/error.h"
 
@@ -22,23 +24,24 @@ void replace_word(std::string& text, const std::string& word, const std::string&
   }
 }
 
-void say(std::string& text) {
-  replace_word(text, "measured", "simulated");
-  replace_word(text, "Measured", "Simulated");
+using Words = std::vector<std::pair<std::string, std::string>>;  // instead of the first the second
+
+void say(const Words& words, std::string& text) {
+  for (const auto& [word, with] : words) replace_word(text, word, with);
 }
 
-void say(Table& table) {
-  say(table.caption);
-  for (Column& column : table.columns) say(column.title), say(column.help);
+void say(const Words& words, Table& table) {
+  say(words, table.caption);
+  for (Column& column : table.columns) say(words, column.title), say(words, column.help);
   for (std::vector<TableCell>& row : table.rows)
     for (TableCell& cell : row)
-      if (cell.mark != "code") say(cell.text);
+      if (cell.mark != "code") say(words, cell.text);
 }
 
-void say(Figure& figure) {
-  say(figure.title);
-  say(figure.caption);
-  for (auto& [name, text] : figure.labels) say(text);
+void say(const Words& words, Figure& figure) {
+  say(words, figure.title);
+  say(words, figure.caption);
+  for (auto& [name, text] : figure.labels) say(words, text);
 }
 
 }  // namespace
@@ -49,16 +52,23 @@ bool is_simulated(const MeasuredRun& run) {
 
 std::string simulated_sentence(const std::string& sentence) { return "Simulated, no hardware ran this: " + sentence; }
 
-Report in_words_of_simulation(Report report) {
+bool is_costed(const MeasuredRun& run) {
+  return std::ranges::any_of(run.cells, [](const Cell& cell) { return cell.record.numerics.not_computed.has_value(); });
+}
+
+Report in_words_of_simulation(Report report, bool costed) {
   report.simulated = true;
   report.title += " (simulated)";
-  for (auto& [name, text] : report.facts) say(text);
+  Words words{{"measured", "simulated"}, {"Measured", "Simulated"}};
+  if (costed) words.insert(words.end(), {{"verified cell", "costed cell"}, {"verified cells", "costed cells"}});
+  say(words, report.sentence);
+  for (auto& [name, text] : report.facts) say(words, text);
   for (ReportSection& section : report.sections) {
-    say(section.title);
+    say(words, section.title);
     for (Block& block : section.blocks) {
-      if (block.kind != Block::Kind::code) say(block.text);
-      say(block.table);
-      say(block.figure);
+      if (block.kind != Block::Kind::code) say(words, block.text);
+      say(words, block.table);
+      say(words, block.figure);
     }
   }
   return report;

@@ -95,7 +95,8 @@ function(add_host_simt target)
     target_link_libraries(${library} PRIVATE stepscope_uses GTest::gtest)
   endforeach()
   target_link_libraries(${target} PRIVATE host_simt host_simt_kernels host_simt_tests ${CUBLASLT_LIBRARY} ${CMAKE_DL_LIBS})
-  add_executable(stepscope_simulated $<TARGET_OBJECTS:stepscope_main>)
+  add_executable(stepscope_simulated $<TARGET_OBJECTS:stepscope_main>
+    ${CMAKE_SOURCE_DIR}/tests/support/host_simt/program/only_simulated.cpp)
   target_link_libraries(stepscope_simulated PRIVATE host_simt host_simt_kernels stepscope_lib ${CUBLASLT_LIBRARY})
   add_dependencies(${target} stepscope_simulated)  # end-to-end tests run it
 endfunction()

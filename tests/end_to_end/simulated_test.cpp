@@ -83,6 +83,12 @@ TEST(OrdinaryProgram, simulates_no_card_and_says_so_in_a_line) {
   EXPECT_EQ(std::count(said.error.begin(), said.error.end(), '\n'), 1);
 }
 
+TEST_F(Simulated, without_a_simulated_card_the_program_has_none) {
+  const testing::ProgramRun said = simulated({"step", "--preset", "tiny", "--device", "cuda"});
+  EXPECT_EQ(said.status, 2);
+  EXPECT_THAT(said.error, HasSubstr("--device cuda: no NVIDIA driver is here"));
+}
+
 TEST_F(Simulated, wrong_names_of_cards_are_a_line) {
   for (const auto& [device, why] : {std::pair{"simulated:h100-smx", "h100-sxm"}, {"simulated:", "simulated:CARD"}}) {
     const testing::ProgramRun said = simulated({"step", "--preset", "tiny", "--device", device});

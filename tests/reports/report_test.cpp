@@ -63,8 +63,7 @@ TEST(Report, of_a_simulated_run_calls_nothing_measured_but_what_was_not) {
   std::vector<std::string> claims;
   for (std::string line; std::getline(lines, line);)
     if (line.find("measured") != std::string::npos) claims.push_back(line);
-  EXPECT_THAT(claims, ::testing::ElementsAre(
-                          "**Simulated device: no time in this report was measured on hardware.**"));
+  EXPECT_THAT(claims, ::testing::ElementsAre("**Simulated device: no time in this report was measured on hardware.**"));
   SyntheticRun real;
   real.device = "cpu";
   const Report of_cpu = report_on(read_run(real.write(fresh("real"))));

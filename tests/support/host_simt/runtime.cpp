@@ -11,6 +11,8 @@
 #include "tests/support/host_simt/device.cuh"
 #include "tests/support/host_simt/runtime_parts.cuh"
 
+extern "C" [[gnu::weak]] const bool host_simt_only_simulates;  // of stepscope_simulated (program/only_simulated.cpp)
+
 using stepscope::host_simt::Clock;
 using stepscope::host_simt::Node;
 using stepscope::host_simt::Work;
@@ -182,6 +184,8 @@ cudaError_t refuse_captured(const CUevent_st& event) {
   return refuse(cudaErrorCapturedEvent, "an event that was last recorded in a capture");
 }
 
+bool has_a_card() { return simulation() != nullptr || &host_simt_only_simulates == nullptr; }
+
 void leave_capture(const CUgraph_st& graph) {
   for (const auto& [stream, clock] : graph.seen) stream->capture = nullptr;
 }
@@ -286,11 +290,11 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaGetLastError() { return runtime().sticky; }  // the error of a kernel stays, as on a card
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = has_a_card() ? 1 : 0;
+  return has_a_card() ? cudaSuccess : refuse(cudaErrorInsufficientDriver, "only simulated cards are here");
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
+  *version = has_a_card() ? CUDART_VERSION : 0;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {

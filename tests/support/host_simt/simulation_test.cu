@@ -61,7 +61,9 @@ double roofline_of_step(const Program& program, const Card& card) {
   return sum;
 }
 
-class SimulatedCard : public ::testing::Test {
+}  // namespace
+
+class SimulatedCardTest : public ::testing::Test {
  protected:
   void TearDown() override { host_simt::stop_simulating(); }
 
@@ -71,9 +73,7 @@ class SimulatedCard : public ::testing::Test {
   }
 };
 
-}  // namespace
-
-TEST_F(SimulatedCard, streams_are_timelines_that_marks_order) {
+TEST_F(SimulatedCardTest, streams_are_timelines_that_marks_order) {
   (void)simulated_card(round_card(false));
   const DeviceMemory memory(second);  // a byte takes 1e-12 s: all of them a millisecond
   const Stream a, b;
@@ -90,7 +90,7 @@ TEST_F(SimulatedCard, streams_are_timelines_that_marks_order) {
   EXPECT_NEAR(end.milliseconds_since(begin), 1, 0.01);
 }
 
-TEST_F(SimulatedCard, the_link_has_a_speed_of_its_own_and_issuing_costs_the_host) {
+TEST_F(SimulatedCardTest, the_link_has_a_speed_of_its_own_and_issuing_costs_the_host) {
   (void)simulated_card(round_card(false));
   const DeviceMemory memory(10'000'000);
   const PinnedMemory host(10'000'000);
@@ -102,7 +102,7 @@ TEST_F(SimulatedCard, the_link_has_a_speed_of_its_own_and_issuing_costs_the_host
   EXPECT_EQ(now() - start, issue_ns + 1'000'000);
 }
 
-TEST_F(SimulatedCard, a_step_takes_its_rooflines_and_what_its_launches_cost) {
+TEST_F(SimulatedCardTest, a_step_takes_its_rooflines_and_what_its_launches_cost) {
   const Machine machine = simulated_card(round_card(false));
   const Step step = build(small(), machine);
   const auto time_of = [&](bool eager) {
@@ -126,7 +126,7 @@ TEST_F(SimulatedCard, a_step_takes_its_rooflines_and_what_its_launches_cost) {
   EXPECT_EQ(time_of(false), graph);  // exact: the same again
 }
 
-TEST_F(SimulatedCard, computes_the_same_bits_as_the_stand_in_without_a_clock) {
+TEST_F(SimulatedCardTest, computes_the_same_bits_as_the_stand_in_without_a_clock) {
   const StepSetting s = small();
   const Step plain = build(s, this_card());
   const auto without = make_cuda_executor(plain.program, plain.plan, this_card(), false);
@@ -136,7 +136,7 @@ TEST_F(SimulatedCard, computes_the_same_bits_as_the_stand_in_without_a_clock) {
   EXPECT_EQ(bitwise_differences(run_step_on(*with, plain, s), expected), std::vector<std::string>{});
 }
 
-TEST_F(SimulatedCard, has_its_cards_memory_and_hands_out_what_was_planned) {
+TEST_F(SimulatedCardTest, has_its_cards_memory_and_hands_out_what_was_planned) {
   CardToSimulate card = round_card(false);
   const Machine machine = simulated_card(card);
   EXPECT_EQ(machine.memory_bytes, 8 * gib);
@@ -154,7 +154,7 @@ TEST_F(SimulatedCard, has_its_cards_memory_and_hands_out_what_was_planned) {
   EXPECT_THROW((void)make_cuda_executor(step.program, step.plan, smaller, false), OutOfMemory);
 }
 
-TEST_F(SimulatedCard, needs_to_know_how_fast_its_link_is) {
+TEST_F(SimulatedCardTest, needs_to_know_how_fast_its_link_is) {
   CardToSimulate card = round_card(false);
   card.card.host_bandwidth = 0;
   EXPECT_THROW((void)simulated_card(card), UsageError);
@@ -162,23 +162,23 @@ TEST_F(SimulatedCard, needs_to_know_how_fast_its_link_is) {
 
 #ifdef STEPSCOPE_CUPTI_CLIENT
 
-class CuptiOfSimulatedCard : public SimulatedCard {
+class CuptiOfSimulatedCard : public SimulatedCardTest {
  protected:
   void SetUp() override {
     if (const std::string why = client.why_not(); !why.empty()) GTEST_SKIP() << why;
   }
   void TearDown() override {
     client.close();
-    SimulatedCard::TearDown();
+    SimulatedCardTest::TearDown();
   }
 
   // One step, recorded; the batch and what else it takes are sent before.
   void record_step(bool eager) {
     machine = simulated_card(round_card(false));
-    step.emplace(build(small(3), machine));
+    step.emplace(build(small(4), machine));
     client.open();
     const auto executor = make_cuda_executor(step->program, step->plan, machine, eager);
-    fill_batch(small(3), step->program, *executor);
+    fill_batch(small(4), step->program, *executor);
     executor->step(1e-3);
     (void)executor->control();
     client.flush();
@@ -214,7 +214,7 @@ TEST_F(CuptiOfSimulatedCard, kernels_of_eager_and_graph_steps_are_the_same_and_s
     const double expected = roofline_of_step(step->program, round_card(false).card);
     const auto rounding = static_cast<double>(client.records.kernels.size() + client.records.sets.size());
     EXPECT_NEAR(kernel_ns("next_micro_step", false), expected, rounding);
-    EXPECT_EQ(kernel_ns("next_micro_step", true), 2 * host_simt::stray_kernel_ns);  // one for each later micro-step
+    EXPECT_EQ(kernel_ns("next_micro_step", true), 3 * host_simt::stray_kernel_ns);  // one for each later micro-step
     client.close();
     host_simt::stop_simulating();
   }
