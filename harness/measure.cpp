@@ -150,7 +150,9 @@ void measure_learning(Visit& visit, Session& session, const VisitRequest& reques
 void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& heartbeat) {
   const MeasureSettings& settings = request.cell->configuration.measure;
   Session session(*request.cell, request.machine,
-                  {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps), .batch = nullptr});
+                  {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps),
+                   .batch = nullptr,
+                   .tuning = request.tuning});
   heartbeat.beat();
   visit.predicted_bytes = session.predicted_peak_bytes();
   switch (request.kind) {

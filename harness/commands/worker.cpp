@@ -7,6 +7,7 @@
 #include "harness/commands/options.h"
 #include "harness/device.h"
 #include "harness/measure.h"
+#include "harness/tuning.h"
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -35,6 +36,7 @@ void work(const WorkerCommand& command) {
                              .kind = *kind,
                              .round = command.round,
                              .folder = folder,
+                             .tuning = tuning_for(machine, folder.parent_path().parent_path() / "tuning.json"),
                              .extra_work = command.extra_work};
   write_visit(command.visit_file, measure(request, Heartbeat(command.heartbeat)));
 }

@@ -2,11 +2,21 @@
 //     lower(program, this_card());              // throws Unsupported: no CUDA in this build, no driver, no library, no such card
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "model/program/cost.h"
 
 namespace stepscope {
 
 // Card number `card` as CUDA counts them. Makes CUDA's context on it, and counts what the card then has taken as context_bytes.
 [[nodiscard]] Machine this_card(int card = 0);
+
+// What a tuning of matmuls holds for (model/cuda/matmul_tuning.h).
+struct CardIdentity {
+  std::string card;  // its UUID: "GPU-5a6b..."
+  std::int64_t matmul_library = 0;  // cuBLASLt's version
+};
+[[nodiscard]] CardIdentity identity_of_card(int card);  // throws as this_card does
 
 }  // namespace stepscope

@@ -73,11 +73,12 @@ struct CudaExecutor::Parts {
   BatchCopies batches{stream};
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
 
-  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card)
+  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, std::shared_ptr<const MatmulTuning> tuning)
       : program(p),
         plan(memory_plan),
         card(chosen(which_card)),
         held(needed_bytes(p, memory_plan)),
+        matmuls(std::move(tuning)),
         states((require_room(held.bytes()), p)),
         arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
     for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
@@ -194,8 +195,9 @@ struct CudaExecutor::Parts {
   }
 };
 
-CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card)
-    : parts_(std::make_unique<Parts>(program, plan, card)) {
+CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card,
+                           std::shared_ptr<const MatmulTuning> tuning)
+    : parts_(std::make_unique<Parts>(program, plan, card, std::move(tuning))) {
   parts_->block = ControlBlock{.loss_scale = program.initial_loss_scale};
   parts_->arrived.record(parts_->stream.get());
   if (launch == Launch::graph) parts_->capture();
@@ -311,9 +313,10 @@ Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
 }
 
 std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan, const Machine& machine,
-                                             bool eager) {
-  return std::make_unique<CudaExecutor>(
-      program, plan, eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card);
+                                             const CardOptions& options) {
+  return std::make_unique<CudaExecutor>(program, plan,
+                                        options.eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph,
+                                        machine.card, options.tuning);
 }
 
 }  // namespace stepscope

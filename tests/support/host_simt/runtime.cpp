@@ -64,6 +64,11 @@ namespace stepscope::host_simt {
 
 namespace {
 
+double& passed() {
+  static double nanoseconds = 0;
+  return nanoseconds;
+}
+
 constexpr std::size_t threads_a_block = 1024, static_limit = 48 << 10, dynamic_limit = 227 << 10;
 
 struct Runtime {
@@ -166,6 +171,7 @@ void leave_capture(const CUgraph_st& graph) {
 
 }  // namespace
 
+void pass_time(double nanoseconds) { passed() += nanoseconds; }
 RuntimeCounts counts() { return runtime().counts; }
 RuntimeCounts& mutable_counts() { return runtime().counts; }
 cudaError_t take_error() { return std::exchange(runtime().sticky, cudaSuccess); }
@@ -265,11 +271,17 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
   std::strncpy(properties->name, "host SIMT", sizeof(properties->name) - 1);
+  std::memcpy(properties->uuid.bytes, "host SIMT card 0", sizeof(properties->uuid.bytes));
+  properties->l2CacheSize = 1 << 19;
   properties->major = 9;
   properties->multiProcessorCount = 132;
   properties->totalGlobalMem = options().memory_bytes;
   properties->sharedMemPerBlockOptin = dynamic_limit;
   properties->warpSize = warpSize;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* card) {
+  *card = 0;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() { return drain_all(); }
@@ -345,7 +357,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const auto mark = event->mark = std::make_shared<Mark>(Mark{stream});
   return push(stream, "event", [mark] {
     mark->reached = true;
-    mark->at = std::chrono::steady_clock::now();
+    mark->at = std::chrono::steady_clock::now() + std::chrono::nanoseconds(static_cast<std::int64_t>(passed()));
   });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

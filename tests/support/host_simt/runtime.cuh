@@ -32,6 +32,7 @@ cudaError_t take_error();
 
 // For stand-ins of libraries.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+void pass_time(double nanoseconds);  // events that are reached later see it, beside the host's own clock
 [[nodiscard]] bool in_device_memory(const void* at, std::size_t bytes);  // inside one allocation that lives
 
 }  // namespace stepscope::host_simt
