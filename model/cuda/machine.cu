@@ -40,7 +40,8 @@ std::string uuid_text(const cudaUUID_t& uuid) {
   for (std::size_t i = 0; i < sizeof(uuid.bytes); ++i) {
     char byte[3];
     std::snprintf(byte, sizeof(byte), "%02x", static_cast<unsigned char>(uuid.bytes[i]));
-    text += (i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "") + std::string(byte);
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += byte;
   }
   return text;
 }

@@ -2,21 +2,7 @@
 
 #include <algorithm>
 
-#include "model/base/philox.h"
-#include "model/cuda/pack.cuh"
-
 namespace stepscope {
-
-// Numbers of [-1, 1) and no zeros, which cost a card less power than what is really multiplied, and so time.
-template <class T>
-__global__ void __launch_bounds__(element_threads)
-    tuning_numbers_kernel(T* numbers, std::int64_t n, std::uint32_t key) {
-  const std::int64_t i = grid_thread();
-  if (i >= n) return;
-  const auto low = static_cast<std::uint32_t>(i), high = static_cast<std::uint32_t>(i >> 32);
-  const float number = 2 * uniform(philox(key, 0, {{low, high, 0, 0}}).word[0]) - 1;
-  numbers[i] = store<T>(number == 0 ? 0.5f : number);
-}
 
 namespace {
 

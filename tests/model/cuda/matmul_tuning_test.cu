@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include <algorithm>
+
 #include "model/cuda/machine.h"
 #include "model/cuda/matmul_tuner.cuh"
 #include "model/execution/cuda_executor.h"
@@ -18,6 +20,15 @@
 namespace stepscope::testing {
 
 using namespace host_simt;
+
+class MatmulTuningTest : public ::testing::Test {
+ protected:
+  void SetUp() override { matmul_options() = {}; }
+  void TearDown() override {
+    matmul_options() = {};
+    options() = {};
+  }
+};
 
 namespace {
 
@@ -34,15 +45,6 @@ StepSetting setting_of(const std::string& precision) {
   s.change_model = [](ModelSettings& m) { m.layers = 1, m.attention = "materialised"; };
   return s;
 }
-
-class MatmulTuningTest : public ::testing::Test {
- protected:
-  void SetUp() override { matmul_options() = {}; }
-  void TearDown() override {
-    matmul_options() = {};
-    options() = {};
-  }
-};
 
 // Each matmul of the step another way than its neighbour in the list.
 std::shared_ptr<const MatmulTuning> alternating_tuning(const Step& step) {

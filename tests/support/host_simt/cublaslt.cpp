@@ -407,11 +407,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   for (int i = 0; i < *count; ++i) {
     results[i] = {};
     results[i].state = i == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
-    if (i == 0) continue;
+    const MatmulWay way = i == 0 ? backwards : static_cast<MatmulWay>(i - 1);
     results[i].algo.data[word_mark] = algorithm_mark;
-    results[i].algo.data[word_way] = static_cast<std::uint64_t>(i - 1);
+    results[i].algo.data[word_way] = static_cast<std::uint64_t>(way);
     results[i].algo.data[word_matmul] = number_of(call);
-    results[i].workspaceSize = workspace_of(call, static_cast<MatmulWay>(i - 1));
+    results[i].workspaceSize = workspace_of(call, way);
   }
   return CUBLAS_STATUS_SUCCESS;
 }
