@@ -26,6 +26,8 @@
 #include "model/operations/layer_norm/layer_norm_cuda.cuh"
 #include "model/operations/linear/linear.h"
 #include "model/operations/linear/linear_cuda.cuh"
+#include "model/operations/linear_gelu/linear_gelu.h"
+#include "model/operations/linear_gelu/linear_gelu_cuda.cuh"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/loss_scaling/loss_scaling_cuda.cuh"
 #include "model/operations/materialised_attention/materialised_attention.h"
@@ -53,6 +55,9 @@ std::span<const CudaRow> cuda_operation_list() {
       {&linear_kind, {linear_cuda_workspace, bind_linear_cuda, true}},
       {&linear_weight_gradient_kind, {linear_weight_gradient_cuda_workspace, bind_linear_weight_gradient_cuda, true}},
       {&linear_input_gradient_kind, {linear_input_gradient_cuda_workspace, bind_linear_input_gradient_cuda, true}},
+      {&linear_gelu_kind, {linear_cuda_workspace, bind_linear_gelu_cuda, true}},
+      {&linear_gelu_input_gradient_kind,
+       {linear_input_gradient_cuda_workspace, bind_linear_gelu_input_gradient_cuda, true}},
       {&layer_norm_kind, {nullptr, bind_layer_norm_cuda}},
       {&layer_norm_gradient_kind, {layer_norm_gradient_cuda_workspace, bind_layer_norm_gradient_cuda}},
       {&gelu_kind, {nullptr, bind_gelu_cuda}},
