@@ -29,7 +29,8 @@ struct ConfigurationOptions {
 void add_configuration_options(CLI::App& command, ConfigurationOptions& options);
 void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor and what is known of it; 0 threads: as many as it has
-void add_device_option(CLI::App& command, std::string& device);  // machine_on(device, threads), harness/device.h
+CLI::Option* add_device_option(CLI::App& command,
+                               std::string& device);  // machine_on(device, threads), harness/device.h
 void add_tuning_option(CLI::App& command, std::string& file);  // tuning_asked_for(machine, file), harness/tuning.h
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 

@@ -10,6 +10,7 @@
 #include "harness/commands/commands.h"
 #include "harness/matrix.h"
 #include "harness/measure.h"
+#include "harness/planned.h"
 #include "harness/session.h"
 #include "harness/tuning.h"
 #include "model/base/error.h"
@@ -51,6 +52,7 @@ class OnDevice : public TemporaryFolder {
 nlohmann::json output_of(const std::string& command) {
   CLI::App app;
   add_step(app);
+  add_plan(app);
   ::testing::internal::CaptureStdout();
   app.parse(command);
   return nlohmann::json::parse(::testing::internal::GetCapturedStdout());
@@ -141,6 +143,17 @@ TEST_F(OnDevice, a_tuning_that_is_broken_or_of_another_card_is_refused) {
   EXPECT_THROW(run_step_command(cell + " --device cpu"), UsageError);
   write_atomically(file, "{");
   EXPECT_THROW((void)tuning_for(card, file), UsageError);
+}
+
+TEST_F(OnDevice, plan_counts_the_bytes_that_a_step_uses_there_and_what_the_card_holds_beside) {
+  const std::string cell = " --device cuda --preset tiny --set layers=1 --set global_batch=2 --set sequence=8 --json";
+  const nlohmann::json planned = output_of("plan" + cell), stepped = output_of("step" + cell);
+  EXPECT_EQ(planned["device"], stepped["device"]);
+  EXPECT_EQ(planned["bytes"]["predicted_peak"], stepped["predicted_peak"]);
+  EXPECT_EQ(planned["fit"]["memory"]["bytes"], card.memory_bytes) << planned;
+  const Machine fitted = with_memory(card, fit_here(card, 0));
+  EXPECT_EQ(fitted.context_bytes, card.context_bytes);
+  EXPECT_EQ(with_memory(card, fit_here(card, 1 << 30)).memory_bytes, 1 << 30);
 }
 
 TEST_F(OnDevice, a_timed_visit_uses_the_bytes_that_were_planned) {
