@@ -299,6 +299,7 @@ int Coordinator::rounds_within_limit(int round) const {
 }
 
 void Coordinator::visit(const Due& due) {
+  tune_once();
   if (stopped_) return;
   const int number = number_of(due.kind, due.round);
   const fs::path file = folder(*due.entry) / fmt::format("visit-{}.json", number);

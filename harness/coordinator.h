@@ -32,6 +32,8 @@ struct RunRequest {
   int most_rounds = 30;  // with precision
   std::string command;  // this run's own, to go on with
   std::string arguments;  // matrix, preset, --set ...: for the line that repeats a cell
+  std::vector<std::string> words = {};  // the same, not quoted, for `stepscope tune`
+  bool tunes = false;  // a card's matmuls, before the first visit
   KeptCalibration calibration = {};  // copied into the run
   bool silent = false;  // progress goes to RUN/run.log alone
   std::string extra_work_cell = {};  // whose timed steps take longer by this share, to see whether that is found
@@ -72,6 +74,7 @@ class Coordinator {
   void open_run();
   void resume_run(const std::filesystem::path& environment_file);
   void read_visits(Entry& entry);
+  void tune_once();
   void measure_rounds();
   void measure_round(const std::vector<Due>& due, int round);
   void add_round_if_imprecise(int round);
@@ -100,7 +103,7 @@ class Coordinator {
   std::vector<std::string> notes_;
   nlohmann::ordered_json environment_;
   int rounds_ = 0;
-  bool stopped_ = false;
+  bool stopped_ = false, tuned_ = false;
   FolderLock lock_;
   Progress progress_;
 };

@@ -73,6 +73,7 @@ int run(int argc, char** argv) {
   stepscope::add_compare(app);
   stepscope::add_explain(app);
   stepscope::add_devices(app);
+  stepscope::add_tune(app);
   stepscope::add_worker(app);
   check_words(argc, argv);
   if (const std::string unknown = unknown_command(app, argc, argv); !unknown.empty()) return fail(2, unknown);

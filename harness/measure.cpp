@@ -161,7 +161,9 @@ void measure_kind(Visit& visit, const VisitRequest& request, const Heartbeat& he
   std::optional<StepProfiler> profiler;
   if (request.kind == VisitKind::profiled) profiler.emplace(request.machine);
   Session session(*request.cell, request.machine,
-                  {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps), .batch = nullptr});
+                  {.schedule_steps = std::max<std::int64_t>(1, settings.learning_steps),
+                   .batch = nullptr,
+                   .tuning = request.tuning});
   heartbeat.beat();
   visit.predicted_bytes = session.predicted_peak_bytes();
   switch (request.kind) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
 #include "harness/cell.h"
 #include "harness/worker.h"
@@ -15,12 +16,15 @@
 
 namespace stepscope {
 
+struct MatmulTuning;
+
 struct VisitRequest {
   const MatrixCell* cell = nullptr;
   Machine machine;
   VisitKind kind = VisitKind::timed;
   int round = 1;
   std::filesystem::path folder;  // of the cell
+  std::shared_ptr<const MatmulTuning> tuning = {};  // of a card's matmuls
   double extra_work = 0;  // share of a timed step's time that is spent doing nothing after it
 };
 

@@ -81,7 +81,8 @@ Session::Session(const MatrixCell& cell, const Machine& machine, const SessionOp
   source_ = options.batch != nullptr ? std::make_unique<GivenBatch>(*options.batch, c.model.vocabulary)
                                      : data_source_of(cell);
   step_ = build_cell_step(cell, machine);
-  executor_ = make_executor(step_.program, step_.plan, machine, recipe_of(c).eager);
+  executor_ =
+      make_executor(step_.program, step_.plan, machine, {.eager = recipe_of(c).eager, .tuning = options.tuning});
   executor_->initialise(c.training.seed);
   if (!c.hf.empty() && !options.weights_follow) load_hf_weights(step_.program, *executor_, c.hf, c.model);
   load_mask(options);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "harness/cell.h"
+#include "model/execution/cuda_executor.h"
 #include "model/execution/executor.h"
 #include "model/training/batch_file.h"
 #include "model/training/step_program.h"
@@ -17,6 +18,7 @@ namespace stepscope {
 struct SessionOptions {
   std::int64_t schedule_steps = 1;  // where training.steps is 0
   const BatchFile* batch = nullptr;  // instead of the cell's data
+  std::shared_ptr<const MatmulTuning> tuning = {};  // of a card's matmuls (harness/tuning.h)
   bool weights_follow = false;  // the caller writes parameters itself: those of a Hugging Face folder are not read
 };
 

@@ -71,7 +71,8 @@ class TrainingRun {
         configuration_(configuration_text(request.cell->configuration)),
         scales_loss_(recipe_of(request.cell->configuration).scales_loss),
         header_(header_of(scales_loss_)),
-        session_(*request.cell, request.machine, {.schedule_steps = request.steps, .batch = nullptr}) {
+        session_(*request.cell, request.machine,
+                 {.schedule_steps = request.steps, .batch = nullptr, .tuning = request.tuning}) {
     const Configuration& c = request.cell->configuration;
     if (request.sampling.count > 0)
       samples_ =

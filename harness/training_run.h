@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,10 +18,13 @@
 
 namespace stepscope {
 
+struct MatmulTuning;
+
 struct TrainingRequest {
   const MatrixCell* cell = nullptr;
   Machine machine;
   std::filesystem::path out;
+  std::shared_ptr<const MatmulTuning> tuning = {};  // of a card's matmuls
   std::int64_t steps = 0;
   std::int64_t save_every = 0;  // steps; 0: a tenth of all
   std::int64_t validate_every = 0;  // steps; 0: a tenth of all

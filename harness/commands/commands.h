@@ -18,6 +18,7 @@ void add_merge(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_devices(CLI::App& app);
+void add_tune(CLI::App& app);
 void add_worker(CLI::App& app);  // hidden: `run` starts it
 
 // RUN/report/index.html, drawn by Python from the files that `report` or `compare` wrote there; report.md where it cannot draw.

@@ -42,13 +42,22 @@ Matrix ConfigurationOptions::read(const Assignments& overrides) const {
   return read;
 }
 
+std::vector<std::string> ConfigurationOptions::as_words() const {
+  std::vector<std::string> words;
+  if (!matrix.empty()) words.push_back(matrix.starts_with('-') ? "./" + matrix : matrix);
+  const auto add = [&](const char* option, const std::string& value) {
+    if (!value.empty()) words.insert(words.end(), {option, value});
+  };
+  add("--preset", preset);
+  add("--hf", hf);
+  add("--data", source);
+  for (const std::string& set : sets) add("--set", set);
+  return words;
+}
+
 std::string ConfigurationOptions::as_arguments() const {
-  std::vector<std::string> parts;
-  if (!matrix.empty()) parts.push_back(shell_quoted(matrix.starts_with('-') ? "./" + matrix : matrix));
-  if (!preset.empty()) parts.push_back("--preset " + shell_quoted(preset));
-  if (!hf.empty()) parts.push_back("--hf " + shell_quoted(hf));
-  if (!source.empty()) parts.push_back("--data " + shell_quoted(source));
-  for (const std::string& set : sets) parts.push_back("--set " + shell_quoted(set));
+  std::vector<std::string> parts = as_words();
+  for (std::string& part : parts) part = shell_quoted(part);
   return fmt::format("{}", fmt::join(parts, " "));
 }
 
@@ -76,6 +85,11 @@ CLI::Option* add_device_option(CLI::App& command, std::string& device) {
   return command.add_option("--device", device, "what it runs on: cpu, cuda, or cuda:N for card N")
       ->type_name("DEVICE")
       ->capture_default_str();
+}
+
+void add_tuning_option(CLI::App& command, std::string& file) {
+  command.add_option("--tuning", file, "algorithms of the card's matmuls, from stepscope tune; default: the library's")
+      ->type_name("TUNING.json");
 }
 
 void add_threads_option(CLI::App& command, int& threads) {

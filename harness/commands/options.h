@@ -22,6 +22,7 @@ struct ConfigurationOptions {
   [[nodiscard]] Matrix read(
       const Assignments& overrides) const;  // UsageError where neither file, preset nor folder is given
   [[nodiscard]] Matrix read() const { return read(overrides()); }
+  [[nodiscard]] std::vector<std::string> as_words() const;
   [[nodiscard]] std::string as_arguments() const;  // quoted for a shell: "demo.toml --set layers=2"
 };
 
@@ -30,6 +31,7 @@ void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor and what is known of it; 0 threads: as many as it has
 CLI::Option* add_device_option(CLI::App& command,
                                std::string& device);  // machine_on(device, threads), harness/device.h
+void add_tuning_option(CLI::App& command, std::string& file);  // tuning_asked_for(machine, file), harness/tuning.h
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 
 // --memory-cap SIZE: states and arenas of this process beyond it are refused, to see what a smaller device would do.

@@ -23,7 +23,7 @@ struct RunCommand {
   ConfigurationOptions configuration;
   std::string out, only, shard, precision, device = "cpu";
   double time_limit_seconds = 0;
-  bool fast = false;
+  bool fast = false, untuned = false;
   int threads = 0, most_rounds = 30;
 };
 
@@ -37,6 +37,7 @@ std::string command_line(const RunCommand& command) {
   if (!command.precision.empty())
     line += fmt::format(" --precision {} --most-rounds {}", command.precision, command.most_rounds);
   if (command.fast) line += " --fast";
+  if (command.untuned) line += " --untuned";
   if (command.device != "cpu") line += " --device " + command.device;
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
@@ -100,6 +101,8 @@ void run(const RunCommand& command) {
                            .most_rounds = command.most_rounds,
                            .command = command_line(command),
                            .arguments = command.configuration.as_arguments(),
+                           .words = command.configuration.as_words(),
+                           .tunes = !command.untuned,
                            .calibration = calibration});
   const RunEnd end = coordinator.run();
   for (const std::string& note : end.notes) fmt::print("note: {}\n", note);
@@ -144,6 +147,7 @@ void add_run(CLI::App& app) {
       ->capture_default_str();
   sub.add_flag("--fast", command->fast, "one round: drift is then not controlled")->excludes(precision);
   add_device_option(sub, command->device);
+  sub.add_flag("--untuned", command->untuned, "a card's matmuls take the library's first answers; nothing is measured");
   add_threads_option(sub, command->threads);
   sub.callback([command] { run(*command); });
 }

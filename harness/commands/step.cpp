@@ -16,6 +16,7 @@
 #include "harness/session.h"
 #include "harness/simulated_device.h"
 #include "harness/step_profiler.h"
+#include "harness/tuning.h"
 #include "model/base/error.h"
 #include "model/base/file.h"
 #include "model/execution/read_floats.h"
@@ -31,7 +32,7 @@ namespace {
 
 struct StepCommand {
   ConfigurationOptions configuration;
-  std::string cell, batch, weights, save, trace, export_to, memory_cap, device = "cpu", profile_window;
+  std::string cell, batch, weights, save, trace, export_to, memory_cap, tuning, device = "cpu", profile_window;
   std::int64_t steps = 1;
   int threads = 0;
   bool json = false;
@@ -241,6 +242,7 @@ void step(const StepCommand& command) {
   Session session(cell, machine,
                   {.schedule_steps = command.steps,
                    .batch = batch ? &*batch : nullptr,
+                   .tuning = tuning_asked_for(machine, command.tuning),
                    .weights_follow = !command.weights.empty()});
   if (!command.weights.empty()) load_weights(session.program(), session.executor(), command.weights);
   const Measured measured = measure(command, machine, session, profiler ? &*profiler : nullptr);
@@ -276,6 +278,7 @@ void add_step(CLI::App& app) {
       ->capture_default_str();
   add_memory_cap_option(sub, command->memory_cap);
   add_device_option(sub, command->device);
+  add_tuning_option(sub, command->tuning);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { step(*command); });

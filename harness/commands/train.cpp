@@ -11,6 +11,7 @@
 #include "harness/interrupt.h"
 #include "harness/simulated_device.h"
 #include "harness/training_run.h"
+#include "harness/tuning.h"
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -19,7 +20,7 @@ namespace {
 
 struct TrainCommand {
   ConfigurationOptions configuration;
-  std::string cell, out, prompt, export_to, device = "cpu";
+  std::string cell, out, prompt, export_to, tuning, device = "cpu";
   std::int64_t steps = 0, save_every = 0, validate_every = 0;
   SamplingSettings sampling;
   int threads = 0;
@@ -46,9 +47,11 @@ void run_train(const TrainCommand& command) {
   const std::int64_t steps = cell.configuration.training.steps;
   if (steps < 1) throw UsageError("--steps: how many steps to train is not given; a whole number from 1");
   watch_interrupts();
+  const Machine machine = machine_on(command.device, command.threads);
   const TrainingRequest request{.cell = &cell,
-                                .machine = machine_on(command.device, command.threads),
+                                .machine = machine,
                                 .out = command.out,
+                                .tuning = tuning_asked_for(machine, command.tuning),
                                 .steps = steps,
                                 .save_every = command.save_every,
                                 .validate_every = command.validate_every,
@@ -114,6 +117,7 @@ void add_train(CLI::App& app) {
   add_export_option(sub, command->export_to);
   add_sampling_options(sub, *command);
   add_device_option(sub, command->device);
+  add_tuning_option(sub, command->tuning);
   add_threads_option(sub, command->threads);
   add_json_option(sub, command->json);
   sub.callback([command] { run_train(*command); });

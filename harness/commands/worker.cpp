@@ -8,6 +8,7 @@
 #include "harness/device.h"
 #include "harness/measure.h"
 #include "harness/simulated_device.h"
+#include "harness/tuning.h"
 #include "model/base/error.h"
 
 namespace stepscope {
@@ -37,6 +38,7 @@ void work(const WorkerCommand& command) {
                              .kind = *kind,
                              .round = command.round,
                              .folder = folder,
+                             .tuning = tuning_for(machine, folder.parent_path().parent_path() / "tuning.json"),
                              .extra_work = command.extra_work};
   write_visit(command.visit_file, measure(request, Heartbeat(command.heartbeat)));
 }

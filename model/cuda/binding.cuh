@@ -30,6 +30,7 @@ using CudaRun = std::function<void(const CudaIssue&)>;
 struct CudaOperation {
   std::int64_t (*workspace_bytes)(const Program&, const Operation&) = nullptr;  // null: none
   CudaRun (*bind)(const CudaBinding&) = nullptr;
+  bool multiplies = false;  // by binding.matmuls
 };
 
 // Calls body<T>() for what a card computes in: fp32, bf16 or fp16. Throws Unsupported for fp64, which is for tests on a CPU.

@@ -47,6 +47,10 @@ std::string why_libraries_are_missing() {
   }
 
 extern "C" {
+size_t cublasLtGetVersion() {  // 0: it is not here
+  static auto* const function = stepscope::entry<decltype(cublasLtGetVersion)>("cublasLtGetVersion");
+  return function == nullptr ? 0 : function();
+}
 STEPSCOPE_FORWARD(cublasLtCreate, (cublasLtHandle_t * handle), (handle))
 STEPSCOPE_FORWARD(cublasLtDestroy, (cublasLtHandle_t handle), (handle))
 STEPSCOPE_FORWARD(cublasLtMatmulDescCreate,

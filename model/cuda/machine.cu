@@ -1,5 +1,8 @@
 #include "model/cuda/machine.h"
 
+#include <cublasLt.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -23,14 +26,37 @@ int number_of_cards() {
   throw Unsupported(std::string("no card: ") + cudaGetErrorString(error));
 }
 
-}  // namespace
-
-Machine this_card(int card) {
+void require_card(int card) {
   const int count = number_of_cards();
   if (card < 0 || card >= count)
     throw Unsupported("cuda:" + std::to_string(card) +
                       ": no such card, the last one here is cuda:" + std::to_string(count - 1));
   if (const std::string why = why_libraries_are_missing(); !why.empty()) throw Unsupported(why);
+}
+
+// As nvidia-smi -L writes it.
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (std::size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    char byte[3];
+    std::snprintf(byte, sizeof(byte), "%02x", static_cast<unsigned char>(uuid.bytes[i]));
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += byte;
+  }
+  return text;
+}
+
+}  // namespace
+
+CardIdentity identity_of_card(int card) {
+  require_card(card);
+  cudaDeviceProp properties{};
+  STEPSCOPE_CUDA(cudaGetDeviceProperties(&properties, card));
+  return {uuid_text(properties.uuid), static_cast<std::int64_t>(cublasLtGetVersion())};
+}
+
+Machine this_card(int card) {
+  require_card(card);
   cudaDeviceProp properties{};
   STEPSCOPE_CUDA(cudaGetDeviceProperties(&properties, card));
   STEPSCOPE_CUDA(cudaSetDevice(card));

@@ -2,6 +2,7 @@
 //     lower(program, this_card());              // throws Unsupported: no CUDA in this build, no driver, no library, no such card
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "model/program/cost.h"
@@ -20,5 +21,11 @@ struct CardToSimulate {
 };
 // The card that this process then plays: one for good. Throws Unsupported in every program but those of the tests.
 [[nodiscard]] Machine simulated_card(const CardToSimulate& card);
+// What a tuning of matmuls holds for (model/cuda/matmul_tuning.h).
+struct CardIdentity {
+  std::string card;  // its UUID: "GPU-5a6b..."
+  std::int64_t matmul_library = 0;  // cuBLASLt's version
+};
+[[nodiscard]] CardIdentity identity_of_card(int card);  // throws as this_card does
 
 }  // namespace stepscope

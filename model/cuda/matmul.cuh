@@ -3,17 +3,23 @@
 //     matmul.issue(stream, false);
 //     const CudaMatmul heads(library, spec, tf32, addresses, {.count = B * H, .a_stride = S * D, ...});     // many in one call
 // cuBLASLt's matrices are column-major, so it is asked for the transpose of c: b's rows times a's. Throws MachineError where it refuses.
+// The algorithm is the one that was measured to be fastest, where the library has a tuning that knows the matmul, else the first of the
+// heuristic's answers that holds: equal problems take equal algorithms, so that what is made again has the same bits.
 #pragma once
 
 #include <cublasLt.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
-#include "model/base/matmul_spec.h"
 #include "model/cuda/handles.cuh"
+#include "model/cuda/matmul_tuning.h"
 
 namespace stepscope {
 
@@ -24,20 +30,25 @@ namespace stepscope {
   return round_up(sums < most - least ? least + sums : most, 256);
 }
 
+using MatmulProblems = std::map<std::string, MatmulProblem>;  // by signature
+
 class MatmulLibrary {
  public:
-  MatmulLibrary();
+  explicit MatmulLibrary(std::shared_ptr<const MatmulTuning> tuning = {});
   ~MatmulLibrary();
   MatmulLibrary(const MatmulLibrary&) = delete;
   MatmulLibrary& operator=(const MatmulLibrary&) = delete;
   [[nodiscard]] cublasLtHandle_t get() const { return handle_; }
+  [[nodiscard]] const MatmulChoice* choice(const std::string& signature) const;  // null: it was not tuned
+
+  // From now on a CudaMatmul is written down here instead of being given an algorithm: it can never be issued.
+  void only_list(MatmulProblems& problems) { listed_ = &problems; }
+  [[nodiscard]] MatmulProblems* listed() const { return listed_; }
 
  private:
   cublasLtHandle_t handle_ = nullptr;
-};
-
-struct MatmulBatch {  // how far apart the operands of one matmul and the next begin, in elements; 0: they share it
-  std::int64_t count = 1, a_stride = 0, b_stride = 0, c_stride = 0;
+  std::shared_ptr<const MatmulTuning> tuning_;
+  MatmulProblems* listed_ = nullptr;
 };
 
 struct CudaMatmulAddresses {
@@ -46,14 +57,30 @@ struct CudaMatmulAddresses {
   void* c = nullptr;
   const void* bias = nullptr;  // [n], of c's type; only where spec.bias
   std::byte* workspace = nullptr;  // matmul_workspace_bytes, 256-byte aligned
+  void* aux = nullptr;  // [m, n] without gaps, of c's type: written by gelu_bias, read by gelu_slope
+};
+
+struct MatmulAlgorithm {
+  cublasLtMatmulAlgo_t words{};
+  std::size_t workspace_bytes = 0;
 };
 
 class CudaMatmul {
  public:
-  // tf32: fp32 operands are rounded to 11 bits, for tensor cores. Addresses say how operands are aligned.
+  // tf32: fp32 operands are rounded to 11 bits, for tensor cores. Addresses say how operands are aligned. An epilogue beside that of
+  // spec.bias wants n to be a multiple of 8, and c without gaps.
   CudaMatmul(const MatmulLibrary& library, const MatmulSpec& spec, bool tf32, const CudaMatmulAddresses& at,
-             const MatmulBatch& batch = {});
+             const MatmulBatch& batch = {}, MatmulEpilogue epilogue = MatmulEpilogue::none);
+  // The same, or nothing where the library has no algorithm for it.
+  static std::optional<CudaMatmul> if_possible(const MatmulLibrary& library, const MatmulSpec& spec, bool tf32,
+                                               const CudaMatmulAddresses& at, const MatmulBatch& batch,
+                                               MatmulEpilogue epilogue);
   void issue(cudaStream_t stream, bool add) const;  // add: only where spec.may_add
+
+  // For those who choose: the heuristic's answers that hold and fit the workspace, best guess first.
+  [[nodiscard]] std::vector<MatmulAlgorithm> candidates() const;
+  [[nodiscard]] bool try_issue(const MatmulAlgorithm& algorithm, cudaStream_t stream,
+                               bool add) const;  // false: refused
 
  private:
   struct Free {
@@ -62,14 +89,22 @@ class CudaMatmul {
   };
   using Desc = std::unique_ptr<std::remove_pointer_t<cublasLtMatmulDesc_t>, Free>;
   using Layout = std::unique_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>, Free>;
-  void choose_algorithm(const MatmulSpec& spec, const MatmulBatch& batch);
+  struct Described {};
+  CudaMatmul(Described, const MatmulLibrary& library, const MatmulSpec& spec, bool tf32, const CudaMatmulAddresses& at,
+             const MatmulBatch& batch, MatmulEpilogue epilogue);
+  void describe_epilogue();
+  [[nodiscard]] bool choose_algorithm();  // false: there is none
+  [[nodiscard]] std::optional<MatmulAlgorithm> checked(const cublasLtMatmulAlgo_t& words) const;
 
   const MatmulLibrary* library_;
+  MatmulProblem problem_;
   CudaMatmulAddresses at_;
   Desc desc_;
   Layout left_, right_, result_;  // as cuBLASLt sees them: b, a, c
-  cublasLtMatmulAlgo_t algorithm_{};
-  std::size_t workspace_bytes_ = 0;
+  MatmulAlgorithm algorithm_;
 };
+
+// What the library's answers say of themselves: parts that k is cut into.
+[[nodiscard]] int split_k_of(const MatmulAlgorithm& algorithm);
 
 }  // namespace stepscope

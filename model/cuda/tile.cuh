@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "model/cuda/device.cuh"
+#include "model/cuda/team.cuh"
 
 namespace stepscope {
 
@@ -17,6 +18,15 @@ struct ColumnTile {  // block x of the grid has columns x 128 .. x 128 + 127
     const std::int64_t column = std::int64_t{blockIdx.x} * columns_a_block + threadIdx.x;
     if (column >= columns) return;
     for (std::int64_t row = first_row; row < past_row; ++row) f(row, column);
+  }
+};
+
+struct PackTile {  // one row, of which a thread has a pack in registers
+  template <class F>
+  __device__ __forceinline__ void for_each(std::int64_t /*first*/, std::int64_t /*past*/, std::int64_t /*columns*/,
+                                           F f) const {
+    STEPSCOPE_UNROLL
+    for (int j = 0; j < row_pack; ++j) f(0, j);
   }
 };
 

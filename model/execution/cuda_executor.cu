@@ -85,13 +85,15 @@ struct CudaExecutor::Parts {
   std::optional<CapturedWork> first_graph, next_graph, update_graph;
   std::int64_t graph_bytes = 0;
 
-  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, SimulatedCard* simulated)
+  Parts(const Program& p, const MemoryPlan& memory_plan, int which_card, std::shared_ptr<const MatmulTuning> tuning,
+        SimulatedCard* simulated)
       : program(p),
         plan(memory_plan),
         card(chosen(which_card)),
         simulation(simulated),
         taken_before(taken_bytes()),
         held(needed_bytes(p, memory_plan)),
+        matmuls(std::move(tuning)),
         states((require_room(held.bytes()), p)),
         arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
     for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
@@ -226,8 +228,8 @@ struct CudaExecutor::Parts {
 };
 
 CudaExecutor::CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card,
-                           SimulatedCard* simulation)
-    : parts_(std::make_unique<Parts>(program, plan, card, simulation)) {
+                           std::shared_ptr<const MatmulTuning> tuning, SimulatedCard* simulation)
+    : parts_(std::make_unique<Parts>(program, plan, card, std::move(tuning), simulation)) {
   parts_->block = ControlBlock{.loss_scale = program.initial_loss_scale};
   parts_->arrived.record(parts_->stream.get());
   if (launch == Launch::graph) parts_->capture();
@@ -375,10 +377,10 @@ Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
 }
 
 std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan, const Machine& machine,
-                                             bool eager) {
+                                             const CardOptions& options) {
   return std::make_unique<CudaExecutor>(program, plan,
-                                        eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph, machine.card,
-                                        machine.simulation);
+                                        options.eager ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph,
+                                        machine.card, options.tuning, machine.simulation);
 }
 
 }  // namespace stepscope

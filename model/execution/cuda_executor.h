@@ -13,6 +13,13 @@
 
 namespace stepscope {
 
+struct MatmulTuning;  // model/cuda/matmul_tuning.h
+
+struct CardOptions {  // how a card gets its work; a CPU knows one way
+  bool eager = false;  // operation by operation instead of as graphs
+  std::shared_ptr<const MatmulTuning> tuning = {};  // of its matmuls; none: the library's first answers
+};
+
 class CudaExecutor final : public Executor {
  public:
   enum class Launch { eager, graph };
@@ -20,7 +27,7 @@ class CudaExecutor final : public Executor {
   // The program must be lowered to the card and planned. Throws OutOfMemory, with bytes asked for, free and of the card, where its memory is
   // too small; Unsupported for an operation that does not run on a card. A simulated card is told what is issued, and asked for the time.
   CudaExecutor(const Program& program, const MemoryPlan& plan, Launch launch, int card = 0,
-               SimulatedCard* simulation = nullptr);
+               std::shared_ptr<const MatmulTuning> tuning = {}, SimulatedCard* simulation = nullptr);
   ~CudaExecutor() override;
 
   void initialise(std::uint64_t seed) override;
@@ -49,6 +56,6 @@ class CudaExecutor final : public Executor {
 
 // For make_executor; of a build without CUDA (no_cuda_executor.cpp) it throws Unsupported.
 [[nodiscard]] std::unique_ptr<Executor> make_cuda_executor(const Program& program, const MemoryPlan& plan,
-                                                           const Machine& machine, bool eager);
+                                                           const Machine& machine, const CardOptions& options);
 
 }  // namespace stepscope

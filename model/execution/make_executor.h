@@ -4,14 +4,14 @@
 
 #include <memory>
 
+#include "model/execution/cuda_executor.h"
 #include "model/execution/executor.h"
 #include "model/program/cost.h"
 
 namespace stepscope {
 
-// The program must be lowered to the machine and planned; it and the plan outlive the executor. eager: a card gets its work operation by
-// operation instead of as graphs; a CPU knows no other way. Throws OutOfMemory, Unsupported.
+// The program must be lowered to the machine and planned; it and the plan outlive the executor. Throws OutOfMemory, Unsupported.
 [[nodiscard]] std::unique_ptr<Executor> make_executor(const Program& program, const MemoryPlan& plan,
-                                                      const Machine& machine, bool eager = false);
+                                                      const Machine& machine, const CardOptions& options = {});
 
 }  // namespace stepscope

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/cpu/tile.h"
+#include "model/cuda/pack.cuh"
 #include "model/cuda/tile.cuh"
 #include "model/operations/linear/linear_body.h"
 
@@ -15,6 +16,41 @@ struct ColumnSums {
 template <class Sums>
 __device__ __forceinline__ float* sums_by_column() {
   return block_shared<Sums>().at - std::int64_t{blockIdx.x} * columns_a_block;
+}
+
+// The same columns by packs: 16 threads side by side have 8 columns each, and 8 such rows of threads take turns at the rows. Their sums are
+// added in order.
+inline constexpr unsigned packs_a_block = columns_a_block / row_pack, row_slices = columns_a_block / packs_a_block;
+
+template <int Sums>
+struct PackedSums {
+  float at[Sums][row_slices][columns_a_block];
+};
+
+// Several sums a column. row(index of a row, pack of it, sums [Sums] of packs) adds to them; store(which, column, sum) is called once for
+// each of a column.
+template <int Sums, class Row, class Store>
+__device__ __forceinline__ void column_sums_by_packs(std::int64_t first, std::int64_t past, std::int64_t columns,
+                                                     Row row, Store store) {
+  auto& sums = block_shared<PackedSums<Sums>>().at;
+  const unsigned lane = threadIdx.x % packs_a_block, slice = threadIdx.x / packs_a_block;
+  const std::int64_t before = std::int64_t{blockIdx.x} * columns_a_block, column = before + lane * row_pack;
+  RowPack<float> mine[Sums] = {};
+  if (column < columns)
+    for (std::int64_t r = first + slice; r < past; r += row_slices) row(r, column / row_pack, mine);
+  STEPSCOPE_UNROLL
+  for (int n = 0; n < Sums; ++n) {
+    STEPSCOPE_UNROLL
+    for (int j = 0; j < row_pack; ++j) sums[n][slice][lane * row_pack + j] = mine[n].at[j];
+  }
+  __syncthreads();
+  if (before + threadIdx.x >= columns) return;
+  STEPSCOPE_UNROLL
+  for (int n = 0; n < Sums; ++n) {
+    float all = 0;
+    for (unsigned s = 0; s < row_slices; ++s) all += sums[n][s][threadIdx.x];
+    store(n, before + threadIdx.x, all);
+  }
 }
 
 inline constexpr unsigned partial_columns = 32, partial_slices = 8;  // of a block of the second stage

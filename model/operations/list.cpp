@@ -25,6 +25,8 @@
 #include "model/operations/layer_norm/layer_norm_cpu.h"
 #include "model/operations/linear/linear.h"
 #include "model/operations/linear/linear_cpu.h"
+#include "model/operations/linear_gelu/linear_gelu.h"
+#include "model/operations/linear_gelu/linear_gelu_cpu.h"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/loss_scaling/loss_scaling_cpu.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
@@ -50,6 +52,9 @@ std::span<const OperationRow> operation_list() {
       {&linear_kind, {linear_cpu_workspace, bind_linear_cpu}},
       {&linear_weight_gradient_kind, {linear_weight_gradient_cpu_workspace, bind_linear_weight_gradient_cpu}},
       {&linear_input_gradient_kind, {linear_input_gradient_cpu_workspace, bind_linear_input_gradient_cpu}},
+      {&linear_gelu_kind, {linear_gelu_cpu_workspace, bind_linear_gelu_cpu}},
+      {&linear_gelu_input_gradient_kind,
+       {linear_gelu_input_gradient_cpu_workspace, bind_linear_gelu_input_gradient_cpu}},
       {&layer_norm_kind, {nullptr, bind_layer_norm_cpu}},
       {&layer_norm_gradient_kind, {layer_norm_gradient_cpu_workspace, bind_layer_norm_gradient_cpu}},
       {&rms_norm_kind, {nullptr, bind_rms_norm_cpu}},

@@ -26,6 +26,8 @@
 #include "model/operations/layer_norm/layer_norm_cuda.cuh"
 #include "model/operations/linear/linear.h"
 #include "model/operations/linear/linear_cuda.cuh"
+#include "model/operations/linear_gelu/linear_gelu.h"
+#include "model/operations/linear_gelu/linear_gelu_cuda.cuh"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/loss_scaling/loss_scaling_cuda.cuh"
 #include "model/operations/materialised_attention/materialised_attention.h"
@@ -50,18 +52,21 @@ std::span<const CudaRow> cuda_operation_list() {
       {&count_tokens_kind, {nullptr, bind_count_tokens_cuda}},
       {&embedding_kind, {nullptr, bind_embedding_cuda}},
       {&embedding_gradient_kind, {embedding_gradient_cuda_workspace, bind_embedding_gradient_cuda}},
-      {&linear_kind, {linear_cuda_workspace, bind_linear_cuda}},
-      {&linear_weight_gradient_kind, {linear_weight_gradient_cuda_workspace, bind_linear_weight_gradient_cuda}},
-      {&linear_input_gradient_kind, {linear_input_gradient_cuda_workspace, bind_linear_input_gradient_cuda}},
+      {&linear_kind, {linear_cuda_workspace, bind_linear_cuda, true}},
+      {&linear_weight_gradient_kind, {linear_weight_gradient_cuda_workspace, bind_linear_weight_gradient_cuda, true}},
+      {&linear_input_gradient_kind, {linear_input_gradient_cuda_workspace, bind_linear_input_gradient_cuda, true}},
+      {&linear_gelu_kind, {linear_cuda_workspace, bind_linear_gelu_cuda, true}},
+      {&linear_gelu_input_gradient_kind,
+       {linear_input_gradient_cuda_workspace, bind_linear_gelu_input_gradient_cuda, true}},
       {&layer_norm_kind, {nullptr, bind_layer_norm_cuda}},
       {&layer_norm_gradient_kind, {layer_norm_gradient_cuda_workspace, bind_layer_norm_gradient_cuda}},
       {&gelu_kind, {nullptr, bind_gelu_cuda}},
       {&gelu_gradient_kind, {nullptr, bind_gelu_gradient_cuda}},
       {&attention_kind, {attention_cuda_workspace, bind_attention_cuda}},
       {&attention_gradient_kind, {attention_cuda_workspace, bind_attention_gradient_cuda}},
-      {&materialised_attention_kind, {materialised_attention_cuda_workspace, bind_materialised_attention_cuda}},
+      {&materialised_attention_kind, {materialised_attention_cuda_workspace, bind_materialised_attention_cuda, true}},
       {&materialised_attention_gradient_kind,
-       {materialised_attention_gradient_cuda_workspace, bind_materialised_attention_gradient_cuda}},
+       {materialised_attention_gradient_cuda_workspace, bind_materialised_attention_gradient_cuda, true}},
       {&dropout_add_kind, {nullptr, bind_dropout_add_cuda}},
       {&dropout_gradient_kind, {nullptr, bind_dropout_gradient_cuda}},
       {&cross_entropy_kind, {cross_entropy_cuda_workspace, bind_cross_entropy_cuda}},

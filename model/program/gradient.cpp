@@ -49,6 +49,17 @@ bool Differentiation::has_adjoint(ValueId out) const {
   return out == program_.loss || std::ranges::any_of(program_.pieces, is_part) || adjoint_.contains(out);
 }
 
+const Operation* Differentiation::producer(ValueId id) const {
+  return &program_.operations[static_cast<std::size_t>(producer_[static_cast<std::size_t>(id.index)])];
+}
+
+int Differentiation::readers(ValueId id) const {
+  int count = 0;
+  for (int i = 0; i < forward_count_; ++i)
+    for (const Operand& in : program_.operations[static_cast<std::size_t>(i)].ins) count += in.value() == id ? 1 : 0;
+  return count;
+}
+
 Operand Differentiation::adjoint(ValueId out) const { return whole(program_, adjoint_.at(out)); }
 
 bool Differentiation::is_kept(ValueId id) const {

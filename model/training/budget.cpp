@@ -90,7 +90,7 @@ BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSetting
 
 void BudgetFrontier::add_members(const StepPlanner& planner) {
   const Program& forward = planner.forward();
-  const Program step = planner.lowered(keepable(forward));
+  const Program step = planner.lowered_apart(keepable(forward));  // a member's own step may have some of them as one
   const OperationTimes times = roofline_times(step, machine_.rates);
   const KeepSetCost cost(forward, step, times);
   const double whole_ns = step_time_ns(step, times);

@@ -115,8 +115,16 @@ StepPlanner::StepPlanner(const ModelSettings& model, const TrainingSettings& tra
       machine_(machine),
       forward_(forward_of(model, training, recipe_, machine, custom_mask_shape)) {}
 
-Program StepPlanner::lowered(const KeepSet& keep) const {
-  Program program = differentiate(forward_, keep, recipe_.gradient);
+Program StepPlanner::lowered(const KeepSet& keep) const { return lowered(keep, keep); }
+
+Program StepPlanner::lowered(const KeepSet& keep, const KeepSet& fused_for) const {
+  return finished(fused(forward_, machine_, fused_for), keep);
+}
+
+Program StepPlanner::lowered_apart(const KeepSet& keep) const { return finished(forward_, keep); }
+
+Program StepPlanner::finished(const Program& forward, const KeepSet& keep) const {
+  Program program = differentiate(forward, keep, recipe_.gradient);
   program.tf32 = recipe_.tf32;
   append_whole_update(program, training_, recipe_.scales_loss);
   lower(program, machine_);
@@ -145,7 +153,7 @@ Step build_step(const ModelSettings& model, const TrainingSettings& training, co
   if (keep == everything) {
     verify(step.program);
   } else {
-    const StateHistories histories = state_histories(planner.lowered(everything));
+    const StateHistories histories = state_histories(planner.lowered(everything, keep));
     verify(step.program, &histories);
   }
   step.plan = plan_memory(step.program);

@@ -44,9 +44,15 @@ class StepPlanner {
   [[nodiscard]] const Program& forward() const { return forward_; }
   [[nodiscard]] std::int64_t logits_chunks() const { return recipe_.logits_chunks; }
   [[nodiscard]] Program lowered(const KeepSet& keep) const;  // forward, backward and update, not planned
+  // With the operations of another keep-set's step (fused, model/operations/lowering.h), for comparison with it.
+  [[nodiscard]] Program lowered(const KeepSet& keep, const KeepSet& fused_for) const;
+  // With the forward pass as it is, operation by operation, for those who count on it.
+  [[nodiscard]] Program lowered_apart(const KeepSet& keep) const;
   [[nodiscard]] Step planned(const KeepSet& keep) const;
 
  private:
+  [[nodiscard]] Program finished(const Program& forward, const KeepSet& keep) const;
+
   TrainingSettings training_;
   StepRecipe recipe_;
   Machine machine_;

@@ -23,7 +23,7 @@ ORDER = " < ".join("|".join(folder.removeprefix("model/") for folder in row) for
 PLACES = [
     (r"toml\+\+/", "harness/matrix*.* profiles/cards.*", "TOML is read for the matrix and for cards alone"),
     (r"nlohmann/", "model/base/json.* reports/*.* harness/commands/*.cpp harness/environment.* harness/worker*.* harness/coordinator*.* "
-     "profiles/perfetto*.* model/cuda/tuning.* model/training/safetensors.* model/training/saved_state.* model/training/hf_*.* "
+     "profiles/perfetto*.* model/training/safetensors.* model/training/saved_state.* model/training/hf_*.* "
      "model/training/byte_pair_tokenizer.*",
      "JSON is for records, visits, writers, --json, saved state, traces and the files of others"),
     (r"(oneapi/)?dnnl", "model/cpu/*", "oneDNN is known to model/cpu alone"),

@@ -22,6 +22,7 @@
 #include "reports/record.h"
 #include "reports/self_test.h"
 #include "reports/time_model_file.h"
+#include "reports/tuning_file.h"
 #include "reports/visit.h"
 
 namespace stepscope::testing {
@@ -107,7 +108,7 @@ void only_read(const fs::path& file) {
   (void)read(file);
 }
 
-constexpr std::array<FuzzTarget, 14> targets{{
+constexpr std::array<FuzzTarget, 15> targets{{
     {"batch", "batch.safetensors", read_any_batch},
     {"calibration", "calibration.json", only_read<read_calibration>},
     {"card", "card.toml", read_any_card},
@@ -120,6 +121,7 @@ constexpr std::array<FuzzTarget, 14> targets{{
     {"self_test", "self-test.json", only_read<read_self_test>},
     {"time_model", "time_model.json", only_read<read_time_model>},
     {"tokens", "train.bin", read_any_tokens},
+    {"tuning", "tuning.json", only_read<read_tuning>},
     {"visit", "visit-1.json", only_read<read_visit>},
     {"vocabulary", "both", read_any_vocabulary},
 }};

@@ -12,9 +12,12 @@
 #include "harness/measure.h"
 #include "harness/planned.h"
 #include "harness/session.h"
+#include "harness/tuning.h"
 #include "model/base/error.h"
+#include "model/base/file.h"
 #include "model/base/tolerance.h"
 #include "model/execution/region.h"
+#include "reports/tuning_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace stepscope::testing {
@@ -53,6 +56,12 @@ nlohmann::json output_of(const std::string& command) {
   ::testing::internal::CaptureStdout();
   app.parse(command);
   return nlohmann::json::parse(::testing::internal::GetCapturedStdout());
+}
+
+void run_step_command(const std::string& command) {
+  CLI::App app;
+  add_step(app);
+  app.parse(command);
 }
 
 }  // namespace
@@ -97,6 +106,43 @@ TEST_F(OnDevice, step_says_which_card_and_computes_what_the_cpu_does) {
   EXPECT_TRUE(close(on_card["loss"].get<double>(), on_cpu["loss"].get<double>(), DType::fp32)) << on_card << on_cpu;
   EXPECT_EQ(on_card["used_peak"], on_card["predicted_peak"]);
   EXPECT_EQ(on_card["differences"], nlohmann::json::array());
+}
+
+TEST_F(OnDevice, matmuls_are_tuned_once_and_steps_take_what_was_found) {
+  const std::string file = (folder / "tuning.json").string();
+  const std::string cell = " --preset tiny --set layers=1 --set global_batch=2 --set sequence=8";
+  const auto tune = [&](const std::string& arguments) {
+    CLI::App app;
+    add_tune(app);
+    ::testing::internal::CaptureStdout();
+    app.parse("tune --out " + file + arguments);
+    return ::testing::internal::GetCapturedStdout();
+  };
+  const std::string first = tune(cell), written = read_file(file), again = tune(cell);
+  EXPECT_THAT(first, ::testing::MatchesRegex("([0-9]+) matmuls, [0-9]+ of them measured now: .*\n"));
+  EXPECT_THAT(first, ::testing::Not(HasSubstr(" 0 of them")));
+  EXPECT_THAT(again, HasSubstr(" 0 of them measured now"));
+  EXPECT_EQ(read_file(file), written);
+  EXPECT_THAT(tune(cell + " --set precision=bf16"),
+              ::testing::Not(HasSubstr(" 0 of them")));  // its reference was known
+  ASSERT_NE(tuning_for(card, file), nullptr);
+  EXPECT_EQ(tuning_for(machine_on("cpu", 1), file), nullptr);
+  EXPECT_EQ(tuning_for(card, folder / "none.json"), nullptr);
+  const nlohmann::json tuned = output_of("step --device cuda --json --tuning " + file + cell),
+                       plain = output_of("step --device cuda --json" + cell);
+  EXPECT_EQ(tuned["used_peak"], tuned["predicted_peak"]);
+  EXPECT_TRUE(close(tuned["loss"].get<double>(), plain["loss"].get<double>(), DType::fp32));
+}
+
+TEST_F(OnDevice, a_tuning_that_is_broken_or_of_another_card_is_refused) {
+  const std::string file = (folder / "tuning.json").string(), cell = "step --preset tiny --tuning " + file;
+  EXPECT_THROW(run_step_command(cell + " --device cuda"), UsageError);  // not there
+  write_tuning(file, {.cards = {{.card = "GPU-another", .library = 1}}});
+  EXPECT_EQ(tuning_for(card, file), nullptr);
+  EXPECT_THROW(run_step_command(cell + " --device cuda"), UsageError);
+  EXPECT_THROW(run_step_command(cell + " --device cpu"), UsageError);
+  write_atomically(file, "{");
+  EXPECT_THROW((void)tuning_for(card, file), UsageError);
 }
 
 TEST_F(OnDevice, plan_counts_the_bytes_that_a_step_uses_there_and_what_the_card_holds_beside) {

@@ -12,6 +12,7 @@
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/layer_norm/layer_norm.h"
 #include "model/operations/linear/linear.h"
+#include "model/operations/linear_gelu/linear_gelu.h"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/materialised_attention/materialised_attention.h"
 #include "model/operations/qk_norm/qk_norm.h"
@@ -177,6 +178,23 @@ OperationCase gelu_case(std::int64_t batch, std::int64_t sequence, std::int64_t 
           }};
 }
 
+// With another linear behind it, whose input gradient takes that of gelu along; or read as it is. Few and small rows: narrow types round
+// du before it is summed over them.
+OperationCase linear_gelu_case(std::int64_t batch, std::int64_t sequence, std::int64_t in, std::int64_t middle,
+                               std::int64_t out) {
+  return {named(out > 0 ? "linear_gelu_linear" : "linear_gelu", {batch, sequence, in, middle}), 2, false,
+          [=](CaseBuilder& c) {
+            const Operand x = c.activation("x", {batch, sequence, in}, 0, 0.25);
+            const auto weight = [&](const char* name, std::int64_t from, std::int64_t to) {
+              return c.parameter(name, {from, to}, Use::multiplied, 0, 1 / std::sqrt(static_cast<double>(from)));
+            };
+            const Operand up = weight("up", in, middle), bias = c.parameter("bias", {middle}, Use::multiplied);
+            const ValueId g = linear_gelu(c.b, x, up, bias);
+            if (out == 0) return c.project({g});
+            c.project({linear(c.b, c.b.operand(g), weight("down", middle, out), std::nullopt, c.b.compute())});
+          }};
+}
+
 OperationCase dropout_case(std::int64_t batch, std::int64_t sequence, std::int64_t features, double rate) {
   return {named(rate > 0 ? "dropout_add" : "dropout_add_of_rate_0", {batch, sequence, features}), 2, true,
           [=](CaseBuilder& c) {
@@ -310,7 +328,9 @@ std::vector<OperationCase> make_cases() {
       table_linear_case(4, 5, 6, 6, true),  // square: only the strides tell
       table_linear_case(2, 70, 40, 301, false),  // several tiles
       linear_case(4, 75, 96, 130, false),  // several tiles
+      linear_case(2, 70, 24, 136, false),  // columns in packs
       linear_by_rows_case(4, 3, 7, 5),
+      linear_by_rows_case(4, 6, 64, 3),  // rows in packs
       linear_by_rows_case(4, 75, 130, 9),  // several tasks
       layer_norm_case(1, 1, 2, false),
       layer_norm_case(2, 3, 7, false),
@@ -341,6 +361,10 @@ std::vector<OperationCase> make_cases() {
       swiglu_case(2, 1, 1),
       swiglu_case(2, 3, 7),
       swiglu_case(2, 37, 301),  // several tasks
+      linear_gelu_case(2, 2, 7, 16, 0),
+      linear_gelu_case(2, 2, 7, 13, 0),  // narrower than an epilogue takes
+      linear_gelu_case(2, 2, 6, 24, 10),
+      linear_gelu_case(2, 1, 8, 5, 4),
       gelu_case(2, 1, 1),
       gelu_case(2, 3, 7),
       gelu_case(2, 70, 301),  // several tasks

@@ -21,12 +21,23 @@ __global__ void __launch_bounds__(element_threads)
       [=](std::int64_t i) { add_range(ThreadTeam{}, a + i, b + i, c + i, 1); });
 }
 
+// Moves count elements of the piece and 2 n. A pack lies inside the piece or outside: begin, first and count are whole packs, or no pack is.
 template <class T>
 __global__ void __launch_bounds__(element_threads)
     add_rows_kernel(const T* piece, const T* so_far, T* y, std::int64_t first, std::int64_t count, std::int64_t begin,
-                    std::int64_t n) {
-  const std::int64_t i = grid_thread();
-  if (i < n) add_rows_range(ThreadTeam{}, piece, so_far, y, first, count, begin + i, begin + i + 1);
+                    std::int64_t packs, std::int64_t n) {
+  by_packs(
+      packs, Pack<T>::size, n,
+      [=](std::int64_t p) {
+        const std::int64_t i = begin + p * Pack<T>::size;
+        const bool inside = i >= first && i < first + count;
+        Pack<T> in{}, held{}, out;
+        if (inside) in = load_pack(piece + (i - first), 0);
+        if (so_far != nullptr) held = load_pack(so_far + i, 0);
+        add_rows_range(ThreadTeam{}, in.at, held.at, out.at, 0, inside ? Pack<T>::size : 0, 0, Pack<T>::size);
+        store_pack(y + i, 0, out);
+      },
+      [=](std::int64_t i) { add_rows_range(ThreadTeam{}, piece, so_far, y, first, count, begin + i, begin + i + 1); });
 }
 
 CudaRun bind_add_cuda(const CudaBinding& binding) {
@@ -50,9 +61,13 @@ CudaRun bind_add_rows_cuda(const CudaBinding& binding) {
     const std::int64_t first = binding.operation->attributes.first_row * binding.out_type(0).shape.last();
     const bool in_place = so_far == y;  // then all other rows stand there already
     const std::int64_t begin = in_place ? first : 0, n = in_place ? count : binding.out_type(0).shape.elements();
-    const unsigned grid = element_launch(n, 1, {}).grid;
+    const bool in_packs = first % Pack<T>::size == 0 && count % Pack<T>::size == 0;
+    const ElementLaunch shape = element_launch(n, in_packs ? Pack<T>::size : 1, {piece, so_far, y});
+    const std::int64_t packs = in_packs ? shape.packs : 0;
+    const unsigned grid = in_packs ? shape.grid : element_launch(n, 1, {}).grid;
     return [=](const CudaIssue& issue) {
-      launch(add_rows_kernel<T>, grid, element_threads, 0, issue.stream, piece, so_far, y, first, count, begin, n);
+      launch(add_rows_kernel<T>, grid, element_threads, 0, issue.stream, piece, so_far, y, first, count, begin, packs,
+             n);
     };
   });
 }

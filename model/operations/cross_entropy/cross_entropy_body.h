@@ -41,6 +41,23 @@ STEPSCOPE_BODY MaximumAndSum<M> maximum_and_sum(const Team& team, const M* x, st
   return {maximum, sum};
 }
 
+// What the gradient of each logit of a row is made of.
+template <class M>
+struct CrossEntropyRow {
+  M maximum, inverse_sum;
+  std::int32_t target;
+  M factor;
+  STEPSCOPE_INLINE M gradient(M x, std::int64_t v) const {
+    const M share = exp_of(x - maximum) * inverse_sum;
+    return (v == target ? share - M(1) : share) * factor;
+  }
+};
+
+template <class M>
+STEPSCOPE_INLINE double loss_of_row(M maximum, M sum, M at_target) {
+  return static_cast<double>(log_of(sum)) + (static_cast<double>(maximum) - static_cast<double>(at_target));
+}
+
 // Writes the row's gradient and returns its loss, not yet divided by the count.
 template <class Team, class M, class T>
 STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32_t target, M factor, T* dx,
@@ -52,14 +69,9 @@ STEPSCOPE_BODY double cross_entropy_row(const Team& team, const M* x, std::int32
   }
   const M at_target = x[target];  // by every member, before a reduction lets any of them write dx over x
   const MaximumAndSum<M> row = maximum_and_sum(team, x, columns);
-  const M inverse_sum = M(1) / row.sum;
-  const double loss =
-      static_cast<double>(log_of(row.sum)) + (static_cast<double>(row.maximum) - static_cast<double>(at_target));
-  team.for_each(columns, [=](std::int64_t v) {
-    const M share = exp_of(x[v] - row.maximum) * inverse_sum;
-    const M gradient = (v == target ? share - M(1) : share) * factor;
-    dx[v] = store<T>(static_cast<A>(gradient));
-  });
+  const CrossEntropyRow<M> of_row{row.maximum, M(1) / row.sum, target, factor};
+  const double loss = loss_of_row(row.maximum, row.sum, at_target);
+  team.for_each(columns, [=](std::int64_t v) { dx[v] = store<T>(static_cast<A>(of_row.gradient(x[v], v))); });
   return loss;
 }
 

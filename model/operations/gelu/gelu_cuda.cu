@@ -35,11 +35,10 @@ __global__ void __launch_bounds__(element_threads)
       [=](std::int64_t i) { gelu_gradient_range(ThreadTeam{}, dg + i, u + i, du + i, 1); });
 }
 
-CudaRun bind_gelu_cuda(const CudaBinding& binding) {
-  return dispatch_cuda(binding.in_dtype(0), [&]<class T>() -> CudaRun {
-    const T* u = binding.in<const T>(0);
-    T* g = binding.out<T>(0);
-    const std::int64_t n = binding.in_view(0).shape.elements();
+CudaRun gelu_run(DType dtype, const std::byte* in, std::byte* out, std::int64_t n) {
+  return dispatch_cuda(dtype, [&]<class T>() -> CudaRun {
+    const T* u = reinterpret_cast<const T*>(in);
+    T* g = reinterpret_cast<T*>(out);
     const ElementLaunch shape = element_launch(n, Pack<T>::size, {u, g});
     return [=](const CudaIssue& issue) {
       launch(gelu_kernel<T>, shape.grid, element_threads, 0, issue.stream, u, g, shape.packs, n);
@@ -47,16 +46,24 @@ CudaRun bind_gelu_cuda(const CudaBinding& binding) {
   });
 }
 
-CudaRun bind_gelu_gradient_cuda(const CudaBinding& binding) {
-  return dispatch_cuda(binding.in_dtype(1), [&]<class T>() -> CudaRun {
-    const T *dg = binding.in<const T>(0), *u = binding.in<const T>(1);
-    T* du = binding.out<T>(0);
-    const std::int64_t n = binding.in_view(1).shape.elements();
+CudaRun gelu_gradient_run(DType dtype, const std::byte* outer, const std::byte* in, std::byte* out, std::int64_t n) {
+  return dispatch_cuda(dtype, [&]<class T>() -> CudaRun {
+    const T *dg = reinterpret_cast<const T*>(outer), *u = reinterpret_cast<const T*>(in);
+    T* du = reinterpret_cast<T*>(out);
     const ElementLaunch shape = element_launch(n, Pack<T>::size, {dg, u, du});
     return [=](const CudaIssue& issue) {
       launch(gelu_gradient_kernel<T>, shape.grid, element_threads, 0, issue.stream, dg, u, du, shape.packs, n);
     };
   });
+}
+
+CudaRun bind_gelu_cuda(const CudaBinding& binding) {
+  return gelu_run(binding.in_dtype(0), binding.ins[0], binding.outs[0], binding.in_view(0).shape.elements());
+}
+
+CudaRun bind_gelu_gradient_cuda(const CudaBinding& binding) {
+  return gelu_gradient_run(binding.in_dtype(1), binding.ins[0], binding.ins[1], binding.outs[0],
+                           binding.in_view(1).shape.elements());
 }
 
 }  // namespace stepscope

@@ -10,8 +10,15 @@ namespace stepscope {
 static __global__ void __launch_bounds__(range_threads) sum_of_squares_kernel(GradientGroup group, double* partial) {
   const TensorRange range = group.range();
   double sum = 0;
-  with_elements(group.parts[range.tensor].dtype, group.parts[range.tensor].first, range.first,
-                [&](auto* g) { sum = sum_of_squares(BlockTeam{}, g, range.count); });
+  with_elements(group.parts[range.tensor].dtype, group.parts[range.tensor].first, range.first, [&]<class T>(T* g) {
+    sum = sum_by_packs(
+        g, range.count,
+        [=](std::int64_t p) {
+          const Pack<T> in = load_pack(g, p);
+          return sum_of_squares(ThreadTeam{}, in.at, Pack<T>::size);
+        },
+        [=](std::int64_t i) { return sum_of_squares(ThreadTeam{}, g + i, 1); });
+  });
   if (threadIdx.x == 0) partial[group.earlier_blocks + blockIdx.x] = sum;
 }
 

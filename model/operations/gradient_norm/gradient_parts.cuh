@@ -1,6 +1,7 @@
 // What gradient_norm and unscale_gradients share on a card: gradients in groups, and the last of their two stages.
 #pragma once
 
+#include "model/cuda/pack.cuh"
 #include "model/cuda/team.cuh"
 #include "model/cuda/tensor_groups.cuh"
 #include "model/operations/gradient_norm/gradient_norm_body.h"
@@ -17,6 +18,17 @@ using GradientGroup = TensorGroup<GradientPart>;
 
 [[nodiscard]] inline std::int64_t blocks_of(const std::vector<GradientGroup>& groups) {
   return groups.empty() ? 0 : std::int64_t{groups.back().earlier_blocks} + groups.back().blocks;
+}
+
+// A block's sum over n elements of many(a pack) and one(an element), each thread its own in order: many is given packs of 16 bytes where
+// the first element allows it.
+template <class T, class Many, class One>
+__device__ __forceinline__ double sum_by_packs(T* g, std::int64_t n, Many many, One one) {
+  const std::int64_t packs = reinterpret_cast<std::uintptr_t>(g) % 16 == 0 ? n / Pack<T>::size : 0;
+  double mine = 0;
+  for (std::int64_t p = threadIdx.x; p < packs; p += blockDim.x) mine += many(p);
+  for (std::int64_t i = packs * Pack<T>::size + threadIdx.x; i < n; i += blockDim.x) mine += one(i);
+  return combine_block(mine, 0.0, [](double a, double b) { return a + b; });
 }
 
 inline constexpr unsigned norm_threads = 512;

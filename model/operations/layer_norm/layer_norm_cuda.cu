@@ -61,6 +61,25 @@ __global__ void __launch_bounds__(columns_a_block)
   });
 }
 
+// The same where rows are whole packs.
+template <class T, class Y>
+__global__ void __launch_bounds__(columns_a_block)
+    layer_norm_sums_packs_kernel(const Y* dy, const T* x, const float* mean, const float* rstd, float* scale_partials,
+                                 float* bias_partials, Chunks chunks, std::int64_t features) {
+  const std::int64_t chunk = blockIdx.y;
+  column_sums_by_packs<2>(
+      chunks.begin(chunk), chunks.end(chunk), features,
+      [=](std::int64_t row, std::int64_t pack, RowPack<float>* sums) {
+        const RowPack<Y> outer = load_row_pack(dy + row * features, pack);
+        const RowPack<T> in = load_row_pack(x + row * features, pack);
+        layer_norm_column_sums(PackTile{}, outer.at, in.at, mean + row, rstd + row, sums[0].at, sums[1].at, 0, 1,
+                               row_pack);
+      },
+      [=](int which, std::int64_t column, float sum) {
+        (which == 0 ? scale_partials : bias_partials)[chunk * features + column] = sum;
+      });
+}
+
 // A block a row. Moves 3 H elements, 4 with a gradient so far.
 template <class T, class Y>
 __global__ void layer_norm_gradient_kernel(const Y* dy, const T* x, const float* mean, const float* rstd,
@@ -133,12 +152,14 @@ static CudaRun bind_layer_norm_gradient(const CudaBinding& binding) {
   float *dscale = binding.write<float>(0), *dbias = binding.write<float>(1);
   const auto kernel = row_in_registers(features, {dy, x, scale, so_far, dx}) ? layer_norm_gradient_packs_kernel<T, Y>
                                                                              : layer_norm_gradient_kernel<T, Y>;
+  const auto sums =
+      rows_in_packs(features, {dy, x}) ? layer_norm_sums_packs_kernel<T, Y> : layer_norm_sums_kernel<T, Y>;
   const Accumulate scale_mode = binding.operation->writes[0].accumulate,
                    bias_mode = binding.operation->writes[1].accumulate;
   return [=](const CudaIssue& issue) {
     const dim3 sums_grid(column_blocks(features), static_cast<unsigned>(chunks.count()));
-    launch(layer_norm_sums_kernel<T, Y>, sums_grid, columns_a_block, 0, issue.stream, dy, x, mean, rstd, scale_partials,
-           bias_partials, chunks, features);
+    launch(sums, sums_grid, columns_a_block, 0, issue.stream, dy, x, mean, rstd, scale_partials, bias_partials, chunks,
+           features);
     launch(kernel, rows, threads_for_row(features), 0, issue.stream, dy, x, mean, rstd, scale, so_far, dx,
            features);  // after the sums: dx may lie over dy
     issue_add_partials(issue.stream, scale_partials, chunks.count(), features, adds(scale_mode, issue.first_micro_step),

@@ -1,7 +1,8 @@
 #include "model/operations/linear/linear.h"
 
+#include "model/operations/linear/linear_gradient.h"
+#include "model/operations/linear_gelu/linear_gelu.h"
 #include "model/operations/types.h"
-#include "model/program/gradient.h"
 
 namespace stepscope {
 
@@ -22,17 +23,17 @@ bool is_transposed(const Program& program, const Operand& weight) {
   return weight.view != whole_view(program.type(weight).shape);
 }
 
-void gradient(Differentiation& d, const Operation& op) {
-  const Operand dy = d.adjoint(op.outs[0]);
-  const Operand x = d.value(op.ins[0]);
-  std::vector<Write> writes{d.gradient_write(op.ins[1])};
-  if (op.ins.size() > 2) writes.push_back(d.gradient_write(op.ins[2]));
-  d.emit(linear_weight_gradient_kind, {.transposed_weight = is_transposed(d.program(), op.ins[1])}, {x, dy},
-         std::move(writes));
-  if (!d.needs(op.ins[0])) return;
-  const ValueId dx = d.emit(linear_input_gradient_kind, {.output = d.program().type(x).dtype}, {dy, op.ins[1]})[0];
-  d.contribute(op.ins[0], dx);
+// Where x is a gelu of a linear_gelu that nobody else reads, the slope of that gelu is taken along.
+void contribute_input_gradient(Differentiation& d, const Operation& op, const Operand& dy, DType dtype) {
+  if (const std::optional<ValueId> u = pre_activation_of(d, op.ins[0])) {
+    const Operand u_again = d.value(*u);
+    return d.contribute(whole(d.program(), *u),
+                        d.emit(linear_gelu_input_gradient_kind, {.output = dtype}, {dy, op.ins[1], u_again})[0]);
+  }
+  d.contribute(op.ins[0], d.emit(linear_input_gradient_kind, {.output = dtype}, {dy, op.ins[1]})[0]);
 }
+
+void gradient(Differentiation& d, const Operation& op) { linear_gradients(d, op, d.adjoint(op.outs[0])); }
 
 std::vector<Output> weight_gradient_outputs(const Program& program, const Operation& op) {
   const std::int64_t in = shape_of(op, 0).last(), out = shape_of(op, 1).last();
@@ -67,6 +68,16 @@ const OperationKind linear_weight_gradient_kind{
     .name = "linear_weight_gradient", .outputs = weight_gradient_outputs, .flops = weight_gradient_flops};
 const OperationKind linear_input_gradient_kind{
     .name = "linear_input_gradient", .outputs = input_gradient_outputs, .flops = input_gradient_flops};
+
+void linear_gradients(Differentiation& d, const Operation& op, const Operand& dy) {
+  const Operand x = d.value(op.ins[0]);
+  const DType dtype = d.program().type(x).dtype;
+  std::vector<Write> writes{d.gradient_write(op.ins[1])};
+  if (op.ins.size() > 2) writes.push_back(d.gradient_write(op.ins[2]));
+  d.emit(linear_weight_gradient_kind, {.transposed_weight = is_transposed(d.program(), op.ins[1])}, {x, dy},
+         std::move(writes));
+  if (d.needs(op.ins[0])) contribute_input_gradient(d, op, dy, dtype);
+}
 
 ValueId linear(Builder& b, const Operand& x, const Operand& weight, const std::optional<Operand>& bias, DType output) {
   std::vector<Operand> ins{x, weight};

@@ -26,6 +26,21 @@ __global__ void __launch_bounds__(columns_a_block)
   ColumnTile{}.for_each(0, 1, columns, [=](std::int64_t, std::int64_t j) { partials[chunk * columns + j] = sum[j]; });
 }
 
+// The same where rows are whole packs.
+template <class T>
+__global__ void __launch_bounds__(columns_a_block)
+    bias_sums_packs_kernel(const T* dy, std::int64_t stride, std::int64_t columns, Chunks chunks, float* partials) {
+  const std::int64_t chunk = blockIdx.y;
+  column_sums_by_packs<1>(
+      chunks.begin(chunk), chunks.end(chunk), columns,
+      [=](std::int64_t row, std::int64_t pack, RowPack<float>* sums) {
+        const RowPack<T> in = load_row_pack(dy + row * stride, pack);
+        STEPSCOPE_UNROLL
+        for (int j = 0; j < row_pack; ++j) sums[0].at[j] += load(in.at[j]);
+      },
+      [=](int, std::int64_t column, float sum) { partials[chunk * columns + column] = sum; });
+}
+
 std::int64_t linear_cuda_workspace(const Program& program, const Operation& op) {
   return matmul_workspace_bytes(linear_spec(program, op));
 }
@@ -71,11 +86,13 @@ CudaRun bind_bias_gradient(const CudaBinding& binding) {
   float* gradient = binding.write<float>(1);
   const Accumulate mode = binding.operation->writes[1].accumulate;
   return dispatch_cuda(binding.in_dtype(1), [&]<class T>() -> CudaRun {
-    return [=, elements = binding.in<const T>(1)](const CudaIssue& issue) {
+    const T* const elements = binding.in<const T>(1);
+    const auto kernel = rows_in_packs(dy.columns, {elements}) && dy.stride % row_pack == 0 ? bias_sums_packs_kernel<T>
+                                                                                           : bias_sums_kernel<T>;
+    return [=](const CudaIssue& issue) {
       const Chunks chunks = partial_chunks(dy.rows);
       const dim3 grid(column_blocks(dy.columns), static_cast<unsigned>(chunks.count()));
-      launch(bias_sums_kernel<T>, grid, columns_a_block, 0, issue.stream, elements, dy.stride, dy.columns, chunks,
-             partials);
+      launch(kernel, grid, columns_a_block, 0, issue.stream, elements, dy.stride, dy.columns, chunks, partials);
       issue_add_partials(issue.stream, partials, chunks.count(), dy.columns, adds(mode, issue.first_micro_step),
                          gradient);
     };

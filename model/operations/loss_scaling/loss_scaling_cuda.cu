@@ -11,8 +11,17 @@ static __global__ void __launch_bounds__(range_threads)
   const TensorRange range = group.range();
   const auto inverse = static_cast<float>(1 / control->loss_scale);
   double sum = 0;
-  with_elements(group.parts[range.tensor].dtype, group.parts[range.tensor].first, range.first,
-                [&](auto* g) { sum = unscale_range(BlockTeam{}, g, inverse, range.count); });
+  with_elements(group.parts[range.tensor].dtype, group.parts[range.tensor].first, range.first, [&]<class T>(T* g) {
+    sum = sum_by_packs(
+        g, range.count,
+        [=](std::int64_t p) {
+          Pack<T> held = load_pack(g, p);
+          const double squares = unscale_range(ThreadTeam{}, held.at, inverse, Pack<T>::size);
+          store_pack(g, p, held);
+          return squares;
+        },
+        [=](std::int64_t i) { return unscale_range(ThreadTeam{}, g + i, inverse, 1); });
+  });
   if (threadIdx.x == 0) partial[group.earlier_blocks + blockIdx.x] = sum;
 }
 

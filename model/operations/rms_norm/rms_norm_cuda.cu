@@ -49,6 +49,22 @@ __global__ void __launch_bounds__(columns_a_block)
   tile.for_each(0, 1, features, [=](std::int64_t, std::int64_t j) { partials[chunk * features + j] = sum[j]; });
 }
 
+// The same where rows are whole packs.
+template <class T, class Y>
+__global__ void __launch_bounds__(columns_a_block)
+    rms_norm_sums_packs_kernel(const Y* dy, const T* x, const float* rstd, float* partials, Chunks chunks,
+                               std::int64_t features) {
+  const std::int64_t chunk = blockIdx.y;
+  column_sums_by_packs<1>(
+      chunks.begin(chunk), chunks.end(chunk), features,
+      [=](std::int64_t row, std::int64_t pack, RowPack<float>* sums) {
+        const RowPack<Y> outer = load_row_pack(dy + row * features, pack);
+        const RowPack<T> in = load_row_pack(x + row * features, pack);
+        rms_norm_column_sums(PackTile{}, outer.at, in.at, rstd + row, sums[0].at, 0, 1, row_pack);
+      },
+      [=](int, std::int64_t column, float sum) { partials[chunk * features + column] = sum; });
+}
+
 // A block a row. Moves 3 H elements, 4 with a gradient so far.
 template <class T, class Y>
 __global__ void rms_norm_gradient_kernel(const Y* dy, const T* x, const float* rstd, const float* scale,
@@ -117,10 +133,10 @@ static CudaRun bind_rms_norm_gradient(const CudaBinding& binding) {
   float* dscale = binding.write<float>(0);
   const auto kernel = row_in_registers(features, {dy, x, scale, so_far, dx}) ? rms_norm_gradient_packs_kernel<T, Y>
                                                                              : rms_norm_gradient_kernel<T, Y>;
+  const auto sums = rows_in_packs(features, {dy, x}) ? rms_norm_sums_packs_kernel<T, Y> : rms_norm_sums_kernel<T, Y>;
   return [=, mode = binding.operation->writes[0].accumulate](const CudaIssue& issue) {
     const dim3 sums_grid(column_blocks(features), static_cast<unsigned>(chunks.count()));
-    launch(rms_norm_sums_kernel<T, Y>, sums_grid, columns_a_block, 0, issue.stream, dy, x, rstd, partials, chunks,
-           features);
+    launch(sums, sums_grid, columns_a_block, 0, issue.stream, dy, x, rstd, partials, chunks, features);
     launch(kernel, rows, threads_for_row(features), 0, issue.stream, dy, x, rstd, scale, so_far, dx,
            features);  // after the sums: dx may lie over dy
     issue_add_partials(issue.stream, partials, chunks.count(), features, adds(mode, issue.first_micro_step), dscale);

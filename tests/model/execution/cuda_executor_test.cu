@@ -11,6 +11,7 @@
 #include "model/cuda/handles.cuh"
 #include "model/cuda/machine.h"
 #include "model/execution/cpu_executor.h"
+#include "model/operations/lowering.h"
 #include "tests/support/step_run.h"
 #ifndef __CUDACC__
 #include "tests/support/host_simt/runtime.cuh"
@@ -82,8 +83,17 @@ StepSetting small(const std::string& precision) {
   return s;
 }
 
+// The card's program, in which some operations are one, on the CPU machine.
+StepResult run_on_cpu(const StepSetting& s) {
+  Step step = build(s, this_card());
+  lower(step.program, machine_with(s.threads));
+  step.plan = plan_memory(step.program);
+  CpuExecutor executor(step.program, step.plan, machine_with(s.threads));
+  return run_step_on(executor, step, s);
+}
+
 void expect_like_the_cpu(const StepSetting& s, DType compute) {
-  const StepResult cpu = run_step_of(s), card = run_on_card(s, CudaExecutor::Launch::eager);
+  const StepResult cpu = run_on_cpu(s), card = run_on_card(s, CudaExecutor::Launch::eager);
   EXPECT_TRUE(close(card.loss, cpu.loss, compute)) << card.loss << ", " << cpu.loss;
   ASSERT_EQ(card.logits.size(), cpu.logits.size());
   EXPECT_LT(gradient_error(card, cpu), compute == DType::fp32 ? 1e-5 : tolerance(compute).relative);

@@ -6,6 +6,8 @@
 // cuBLAS's table of CUBLAS_COMPUTE_32F does not have.
 // A bias gradient overwrites, also where beta is 1: the documents do not say that it adds.
 // What it cannot tell: which configurations the real library would refuse for want of a kernel.
+#include "tests/support/host_simt/cublaslt.cuh"
+
 #include <cublasLt.h>
 
 #include <cmath>
@@ -23,6 +25,7 @@ namespace stepscope::host_simt {
 namespace {
 
 constexpr std::uint64_t algorithm_mark = 0x5157'5153'4d53'4f48;  // what the heuristic gave out
+enum AlgorithmWord { word_mark, word_way, word_matmul };
 
 void require_lt(bool holds, const std::string& what) {
   if (!holds) throw std::runtime_error("cublasLtMatmul: " + what);
@@ -147,8 +150,28 @@ struct Call {
   void *bias = nullptr, *aux = nullptr;
   DType bias_dtype = DType::fp32;
   std::int64_t aux_stride = 0;
+  MatmulWay way = in_order;
   [[nodiscard]] std::int64_t depth() const { return transpose_a ? a.rows : a.columns; }
 };
+
+// Which matmul an algorithm is for.
+std::uint64_t number_of(const Call& call) {
+  std::uint64_t number = 17;
+  for (const Matrix* m : {&call.a, &call.b, &call.d})
+    for (const std::int64_t part :
+         {m->rows, m->columns, m->stride, m->batch_stride, std::int64_t{m->batch}, static_cast<std::int64_t>(m->dtype)})
+      number = number * 1000003 + static_cast<std::uint64_t>(part);
+  const Epilogue& e = call.epilogue;
+  for (const bool part : {call.transpose_a, call.transpose_b, call.tf32, e.bias, e.gelu, e.gelu_slope, e.sums_d})
+    number = number * 2 + (part ? 1 : 0);
+  return number;
+}
+
+std::size_t workspace_of(const Call& call, MatmulWay way) {
+  const auto sums = static_cast<std::size_t>(call.d.rows * call.d.columns * call.d.batch) * sizeof(float);
+  if (way == split) return 256 + split_parts * sums;
+  return way == too_large ? std::size_t{1} << 30 : 256;
+}
 
 // Operands may share a matrix (a stride of 0), results may not: they lie one after the other, or side by side within longer columns.
 void check_batch(const Call& call) {
@@ -195,6 +218,22 @@ void sum_lines(const Call& call, const std::vector<float>& lines) {
   }
 }
 
+// The terms of one element, added as the algorithm does: split ones each by itself, then together.
+float sum_of_terms(MatmulWay way, const float* a, const float* b, std::int64_t depth) {
+  float sum = 0;
+  if (way == backwards) {
+    for (std::int64_t k = depth; k-- > 0;) sum += a[k] * b[k];
+    return sum;
+  }
+  const std::int64_t parts = way == split ? split_parts : 1;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    float own = 0;
+    for (std::int64_t k = depth * part / parts; k < depth * (part + 1) / parts; ++k) own += a[k] * b[k];
+    sum += own;
+  }
+  return sum;
+}
+
 void multiply(const Call& call) {
   const std::int64_t m = call.d.rows, n = call.d.columns, depth = call.depth();
   std::vector<float> row_sums(static_cast<std::size_t>(m));
@@ -203,9 +242,7 @@ void multiply(const Call& call) {
                              b = panel(call, call.b, batch, !call.transpose_b, n);
     for (std::int64_t j = 0; j < n; ++j)
       for (std::int64_t i = 0; i < m; ++i) {
-        float sum = 0;
-        for (std::int64_t k = 0; k < depth; ++k)
-          sum += a[static_cast<std::size_t>(i * depth + k)] * b[static_cast<std::size_t>(j * depth + k)];
+        const float sum = sum_of_terms(call.way, a.data() + i * depth, b.data() + j * depth, depth);
         row_sums[static_cast<std::size_t>(i)] += finish_element(call, batch, i, j, sum);
       }
     if (call.epilogue.sums_a) sum_lines(call, a);
@@ -319,7 +356,26 @@ void require_no_atomics(cublasLtMatmulPreference_t preference) {
              "an algorithm that adds by atomics was not ruled out");
 }
 
+bool is_refused(std::uint32_t ways, MatmulWay way) { return (ways >> way & 1u) != 0; }
+
+// The way of an algorithm; nothing where it is none of this matmul's.
+std::optional<MatmulWay> way_of(const Call& call, const cublasLtMatmulAlgo_t& algorithm) {
+  const auto& words = algorithm.data;
+  if (words[word_mark] != algorithm_mark || words[word_way] >= matmul_ways || words[word_matmul] != number_of(call))
+    return std::nullopt;
+  return static_cast<MatmulWay>(words[word_way]);
+}
+
 }  // namespace
+
+MatmulOptions& matmul_options() {
+  static MatmulOptions options;
+  return options;
+}
+std::array<int, matmul_ways>& matmuls_run() {
+  static std::array<int, matmul_ways> run{};
+  return run;
+}
 
 }  // namespace stepscope::host_simt
 
@@ -337,20 +393,51 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// Three answers, the first of which cannot be used: who asks must look at their states.
+// The first answer cannot be used: who asks must look at their states. Others want more workspace than allowed, or fail their check.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
                                               cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int most,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   require_no_atomics(preference);
-  (void)describe(desc, {a, b, c, d});
-  *count = std::min(most, 3);
+  const Call call = describe(desc, {a, b, c, d});
+  *count = 0;
+  if ((call.epilogue.gelu || call.epilogue.gelu_slope) && !matmul_options().has_gelu)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  *count = std::min(most, 1 + matmul_ways);
   for (int i = 0; i < *count; ++i) {
     results[i] = {};
     results[i].state = i == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
-    if (i > 0) std::memcpy(&results[i].algo, &algorithm_mark, sizeof(algorithm_mark));
-    results[i].workspaceSize = 256;
+    const MatmulWay way = i == 0 ? backwards : static_cast<MatmulWay>(i - 1);
+    results[i].algo.data[word_mark] = algorithm_mark;
+    results[i].algo.data[word_way] = static_cast<std::uint64_t>(way);
+    results[i].algo.data[word_matmul] = number_of(call);
+    results[i].workspaceSize = workspace_of(call, way);
   }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                       cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulHeuristicResult_t* result) {
+  const Call call = describe(desc, {a, b, c, d});
+  const std::optional<MatmulWay> way = way_of(call, *algorithm);
+  if (!way) return CUBLAS_STATUS_INVALID_VALUE;
+  if (is_refused(matmul_options().refused, *way)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  *result = {};
+  result->algo = *algorithm;
+  result->workspaceSize = workspace_of(call, *way);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algorithm,
+                                                    cublasLtMatmulAlgoConfigAttributes_t which, void* value,
+                                                    std::size_t bytes, std::size_t* written) {
+  require_lt(algorithm->data[word_mark] == algorithm_mark && which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM &&
+                 bytes == sizeof(std::int32_t),
+             "of an algorithm that, or so, nothing is emulated");
+  const std::int32_t parts = algorithm->data[word_way] == split ? split_parts : 1;
+  std::memcpy(value, &parts, sizeof(parts));
+  *written = sizeof(parts);
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -359,12 +446,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               std::size_t workspace_bytes, cudaStream_t stream) {
-  require_lt(algorithm != nullptr && std::memcmp(algorithm, &algorithm_mark, sizeof(algorithm_mark)) == 0,
-             "an algorithm that the heuristic did not give");
-  require_lt(workspace_bytes >= 256 && in_device_memory(workspace, workspace_bytes) &&
+  Call call = describe(desc, {a_layout, b_layout, c_layout, d_layout});
+  require_lt(algorithm != nullptr, "without an algorithm");
+  const std::optional<MatmulWay> way = way_of(call, *algorithm);
+  require_lt(way.has_value() && !is_refused(matmul_options().refused, *way),
+             "an algorithm that the heuristic did not give for this matmul, or that its check refuses");
+  if (is_refused(matmul_options().refused_when_issued, *way)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  require_lt(workspace_bytes >= workspace_of(call, *way) && in_device_memory(workspace, workspace_bytes) &&
                  reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0,
              "a workspace smaller than the algorithm's, not aligned, or not of the device");
-  Call call = describe(desc, {a_layout, b_layout, c_layout, d_layout});
+  call.way = *way;
   call.alpha = *static_cast<const float*>(alpha);
   call.beta = *static_cast<const float*>(beta);
   place(call.a, a, "A");
@@ -376,6 +467,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   const auto work = [=] {
     std::memset(workspace, 0xFF, workspace_bytes);  // an algorithm may leave anything there
     multiply(call);
+    ++matmuls_run()[call.way];
+    pass_time(matmul_options().nanoseconds[call.way]);
   };
   constexpr double elements_a_thread = 64;  // a tile of 128 x 128 by 256 threads
   const double elements = static_cast<double>(call.d.rows) * static_cast<double>(call.d.columns) * call.d.batch;

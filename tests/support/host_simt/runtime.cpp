@@ -69,6 +69,11 @@ namespace stepscope::host_simt {
 
 namespace {
 
+double& passed() {
+  static double nanoseconds = 0;
+  return nanoseconds;
+}
+
 constexpr std::size_t threads_a_block = 1024, static_limit = 48 << 10, dynamic_limit = 227 << 10;
 
 struct Runtime {
@@ -192,6 +197,7 @@ void leave_capture(const CUgraph_st& graph) {
 
 }  // namespace
 
+void pass_time(double nanoseconds) { passed() += nanoseconds; }
 RuntimeCounts counts() { return runtime().counts; }
 RuntimeCounts& mutable_counts() { return runtime().counts; }
 cudaError_t take_error() { return std::exchange(runtime().sticky, cudaSuccess); }
@@ -309,6 +315,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
   std::strncpy(properties->name, card == nullptr ? "host SIMT" : card->card().title.c_str(),
                sizeof(properties->name) - 1);
+  std::memcpy(properties->uuid.bytes, "host SIMT card 0", sizeof(properties->uuid.bytes));
+  properties->l2CacheSize = 1 << 19;
   properties->major = 9;
   properties->multiProcessorCount = card == nullptr ? 132 : card->card().multiprocessors;
   properties->totalGlobalMem = device_bytes();
@@ -400,7 +408,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (Simulation* const card = simulation(); card != nullptr) mark->simulated_ns = card->end_of(stream);
   return push(stream, "event", [mark] {
     mark->reached = true;
-    mark->at = std::chrono::steady_clock::now();
+    mark->at = std::chrono::steady_clock::now() + std::chrono::nanoseconds(static_cast<std::int64_t>(passed()));
   });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

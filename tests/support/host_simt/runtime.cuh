@@ -37,6 +37,7 @@ struct LibraryKernel {
   double threads = 1;  // that it would have: its weight in the time of its operation on a simulated card
 };
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work, const LibraryKernel& kernel = {});
+void pass_time(double nanoseconds);  // events that are reached later see it, beside the host's own clock
 [[nodiscard]] bool in_device_memory(const void* at, std::size_t bytes);  // inside one allocation that lives
 
 }  // namespace stepscope::host_simt

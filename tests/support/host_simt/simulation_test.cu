@@ -106,7 +106,7 @@ TEST_F(SimulatedCardTest, a_step_takes_its_rooflines_and_what_its_launches_cost)
   const Machine machine = simulated_card(round_card(false));
   const Step step = build(small(), machine);
   const auto time_of = [&](bool eager) {
-    const auto executor = make_cuda_executor(step.program, step.plan, machine, eager);
+    const auto executor = make_cuda_executor(step.program, step.plan, machine, {.eager = eager});
     executor->initialise(1);
     fill_batch(small(), step.program, *executor);
     executor->step(1e-3);
@@ -129,10 +129,10 @@ TEST_F(SimulatedCardTest, a_step_takes_its_rooflines_and_what_its_launches_cost)
 TEST_F(SimulatedCardTest, computes_the_same_bits_as_the_stand_in_without_a_clock) {
   const StepSetting s = small();
   const Step plain = build(s, this_card());
-  const auto without = make_cuda_executor(plain.program, plain.plan, this_card(), false);
+  const auto without = make_cuda_executor(plain.program, plain.plan, this_card(), {});
   const StepResult expected = run_step_on(*without, plain, s);
   const Machine machine = simulated_card(round_card(true));
-  const auto with = make_cuda_executor(plain.program, plain.plan, machine, false);
+  const auto with = make_cuda_executor(plain.program, plain.plan, machine, {});
   EXPECT_EQ(bitwise_differences(run_step_on(*with, plain, s), expected), std::vector<std::string>{});
 }
 
@@ -143,7 +143,7 @@ TEST_F(SimulatedCardTest, has_its_cards_memory_and_hands_out_what_was_planned) {
   EXPECT_EQ(machine.context_bytes, gib);
   const Step step = build(small(), machine);
   const std::int64_t needed = state_bytes(step.program).total() + step.plan.arena_bytes;
-  const auto executor = make_cuda_executor(step.program, step.plan, machine, false);
+  const auto executor = make_cuda_executor(step.program, step.plan, machine, {});
   const Executor::UsedBytes used = executor->measure_used_bytes(1e-3);
   EXPECT_EQ(used.states + used.arena, needed);
   EXPECT_FALSE(executor->computes());
@@ -151,7 +151,7 @@ TEST_F(SimulatedCardTest, has_its_cards_memory_and_hands_out_what_was_planned) {
   card.card.memory_bytes = gib + needed - 1;
   card.device = "simulated:smaller,costed";
   const Machine smaller = simulated_card(card);
-  EXPECT_THROW((void)make_cuda_executor(step.program, step.plan, smaller, false), OutOfMemory);
+  EXPECT_THROW((void)make_cuda_executor(step.program, step.plan, smaller, {}), OutOfMemory);
 }
 
 TEST_F(SimulatedCardTest, needs_to_know_how_fast_its_link_is) {
@@ -177,7 +177,7 @@ class CuptiOfSimulatedCard : public SimulatedCardTest {
     machine = simulated_card(round_card(false));
     step.emplace(build(small(4), machine));
     client.open();
-    const auto executor = make_cuda_executor(step->program, step->plan, machine, eager);
+    const auto executor = make_cuda_executor(step->program, step->plan, machine, {.eager = eager});
     fill_batch(small(4), step->program, *executor);
     executor->step(1e-3);
     (void)executor->control();
