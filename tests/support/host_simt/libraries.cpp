@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 
+#include <utility>
+
 #include "model/cuda/cudnn_library.h"
 #include "tests/support/build_folder.h"
 #include "tests/support/cudnn_stand_in/connection.h"
@@ -14,7 +16,11 @@ namespace stepscope {
 std::string why_libraries_are_missing() { return ""; }
 
 const CudnnFile& cudnn_file() {
-  static const cudnn_stand_in::Connection connection{.enqueue = host_simt::enqueue,
+  static const cudnn_stand_in::Connection connection{.enqueue =
+                                                         [](cudaStream_t stream, std::function<void()> work) {
+                                                           return host_simt::enqueue(stream, std::move(work),
+                                                                                     {.name = "cudnn"});
+                                                         },
                                                      .in_device_memory = host_simt::in_device_memory};
   static const CudnnFile file = [] {
     if (!testing::has_driver_or_stub())  // the real library, which makes its descriptors, offers no engine without
