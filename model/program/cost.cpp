@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "model/program/copy_schedule.h"
+
 namespace stepscope {
 
 namespace {
@@ -52,6 +54,7 @@ OperationCost cost_of(const Program& program, const Operation& operation, int mi
     cost.read_bytes += std::min(in.view.shape.elements(), most) * size_bytes(program.type(in).dtype);
   for (const ValueId out : operation.outs) cost.written_bytes += program.value(out).type.size_bytes();
   for (const Write& write : operation.writes) {
+    if (write.is_staged()) continue;  // an operand and an output already
     const TensorType& type = program.state(write.state).type;
     const bool adds =
         write.accumulate == Accumulate::always || (write.accumulate == Accumulate::after_first && micro_step > 0);
@@ -78,6 +81,10 @@ OperationTimes roofline_times(const Program& program, const Card& card) {
   OperationTimes times;
   times.reserve(program.operations.size());
   for (const Operation& op : program.operations) {
+    if (op.kind->copies && card.host_bandwidth > 0) {
+      times.push_back(0);
+      continue;
+    }
     const OperationCost cost = cost_of(program, op, program.micro_steps > 1 ? 1 : 0);
     const DType multiplied = op.ins.empty() ? DType::fp32 : program.type(op.ins.front()).dtype;
     const double peak = program.tf32 && multiplied == DType::fp32 ? card.tf32_flops : peak_of(card, multiplied);
@@ -85,6 +92,7 @@ OperationTimes roofline_times(const Program& program, const Card& card) {
     times.push_back(
         std::max(compute_ns, memory_floor_ns(card, static_cast<double>(cost.read_bytes + cost.written_bytes))));
   }
+  add_copy_waits(program, card.host_bandwidth, times);
   return times;
 }
 

@@ -75,7 +75,8 @@ struct StepFlops {  // of one optimizer step: all micro-steps
 // than its arrays, so that what is beyond those bytes comes at its rate at most; the slowest such statement counts.
 [[nodiscard]] double memory_floor_ns(const Card& card, double bytes);
 
-// Roofline: the greater of FLOPs by peak and bytes by bandwidth, an operation at a time, one micro-step of each.
+// Roofline: the greater of FLOPs by peak and bytes by bandwidth, an operation at a time, one micro-step of each. A copy between memories
+// takes what the step waits for it (copy_schedule.h); where the link's rate is not known, as long as memory takes for its bytes.
 [[nodiscard]] OperationTimes roofline_times(const Program& program, const Card& card);
 // The sum over a whole step: micro operations count micro_steps times.
 [[nodiscard]] double step_time_ns(const Program& program, const OperationTimes& times);

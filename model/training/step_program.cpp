@@ -10,8 +10,11 @@
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/lowering.h"
+#include "model/program/copy.h"
+#include "model/program/copy_schedule.h"
 #include "model/program/gradient.h"
 #include "model/program/verify.h"
+#include "model/techniques/offload.h"
 #include "model/training/budget.h"
 #include "model/training/optimizer.h"
 
@@ -95,16 +98,33 @@ StepPlanner::StepPlanner(const ModelSettings& model, const TrainingSettings& tra
       machine_(machine),
       forward_(forward_of(model, training, recipe_, machine, custom_mask_shape)) {}
 
-Program StepPlanner::lowered(const KeepSet& keep) const {
-  Program program = differentiate(forward_, keep, recipe_.gradient);
+KeepSet StepPlanner::sent_to_host(const KeepSet& keep) const {
+  return offloaded_values(forward_, keep, recipe_.offload);
+}
+
+Program StepPlanner::lowered(const KeepSet& keep) const { return lowered(keep, sent_to_host(keep)); }
+
+Step StepPlanner::planned(const KeepSet& keep) const { return planned(keep, sent_to_host(keep)); }
+
+Program StepPlanner::lowered(const KeepSet& keep, const KeepSet& on_host) const {
+  const OffloadChoice& offload = recipe_.offload;
+  Program forward = forward_;
+  send_to_host(forward, on_host);
+  Program program = differentiate(forward, keep, recipe_.gradient);
   program.tf32 = recipe_.tf32;
   append_whole_update(program, training_, recipe_.scales_loss);
+  offload_states(program, offload);
   lower(program, machine_);
+  // A CPU has one memory, so that copies there run beside nothing.
+  if ((offload.any() || !on_host.empty()) &&
+      (machine_.kind == Machine::Kind::cuda || machine_.rates.host_bandwidth > 0))
+    schedule_copies(program, roofline_times(program, machine_.rates),
+                    {.bandwidth = machine_.rates.host_bandwidth, .in_flight = offload.in_flight});
   return program;
 }
 
-Step StepPlanner::planned(const KeepSet& keep) const {
-  Step step{lowered(keep), {}, {}};
+Step StepPlanner::planned(const KeepSet& keep, const KeepSet& on_host) const {
+  Step step{lowered(keep, on_host), {}, {}};
   step.plan = plan_memory(step.program);
   return step;
 }
@@ -122,10 +142,13 @@ Step build_step(const ModelSettings& model, const TrainingSettings& training, co
   const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
   const KeepSet everything = keepable(planner.forward()), keep = recipe.keep(planner.forward());
   Step step{planner.lowered(keep), {}, {}};
-  if (keep == everything) {
+  if (keep == everything && !recipe.offload.any()) {
     verify(step.program);
   } else {
-    const StateHistories histories = state_histories(planner.lowered(everything));
+    StepRecipe plain = recipe;
+    plain.offload = {};
+    const StateHistories histories =
+        state_histories(StepPlanner(model, training, plain, machine, custom_mask_shape).lowered(everything));
     verify(step.program, &histories);
   }
   step.plan = plan_memory(step.program);

@@ -43,8 +43,13 @@ class StepPlanner {
               const Shape& custom_mask_shape = {});
   [[nodiscard]] const Program& forward() const { return forward_; }
   [[nodiscard]] std::int64_t logits_chunks() const { return recipe_.logits_chunks; }
+  // What the recipe sends to host memory of what is kept.
+  [[nodiscard]] KeepSet sent_to_host(const KeepSet& keep) const;
   [[nodiscard]] Program lowered(const KeepSet& keep) const;  // forward, backward and update, not planned
   [[nodiscard]] Step planned(const KeepSet& keep) const;
+  // With other values in host memory than the recipe says.
+  [[nodiscard]] Program lowered(const KeepSet& keep, const KeepSet& on_host) const;
+  [[nodiscard]] Step planned(const KeepSet& keep, const KeepSet& on_host) const;
 
  private:
   TrainingSettings training_;

@@ -11,6 +11,7 @@
 #include "model/execution/cpu_executor.h"
 #include "model/execution/read_floats.h"
 #include "model/techniques/gradient_precision.h"
+#include "model/techniques/offload.h"
 #include "model/techniques/precision.h"
 
 namespace stepscope::testing {
@@ -99,10 +100,13 @@ Step build(const StepSetting& s, const Machine& machine) {
   recipe.logits_chunks = s.logits_chunks;
   recipe.wide_residual = s.residual_precision == "fp32";
   gradient_precision_technique.apply(s.gradient_precision, recipe);
+  if (!s.offload.empty()) offload_technique.apply(s.offload, recipe);
+  recipe.offload.in_flight = s.copies_in_flight;
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};
   if (s.change_training) s.change_training(training);
-  return build_step(model, training, recipe, machine,
-                    mask_shape_of(s, model, training.global_batch, training.sequence));
+  Machine linked = machine;
+  if (s.host_bandwidth > 0) linked.rates.host_bandwidth = s.host_bandwidth;
+  return build_step(model, training, recipe, linked, mask_shape_of(s, model, training.global_batch, training.sequence));
 }
 
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor) {

@@ -33,6 +33,9 @@ struct StepSetting {
   std::int64_t logits_chunks = 1;
   std::string gradient_precision = "fp32";
   std::string residual_precision = "compute";
+  std::vector<std::string> offload = {};  // values of the technique; empty: off
+  std::optional<int> copies_in_flight = {};
+  double host_bandwidth = 0;  // of the machine's link; 0: as it is
   int steps = 1;  // gradients and logits are the last one's
   std::string name = {};  // for messages
   // In place of the model's. A "custom" one is random, shared by rows and heads where masks are combined and one for each of them else;
