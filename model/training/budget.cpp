@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "model/base/any_block.h"
+#include "model/base/error.h"
 #include "model/base/hash.h"
+#include "model/program/liveness.h"
 #include "model/techniques/checkpointing.h"
 #include "model/techniques/checkpointing_budget.h"
 
@@ -69,6 +73,11 @@ std::map<std::string, KeepSet> named_keep_sets(const Program& forward) {
 BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
                                const Machine& machine, const Shape& custom_mask_shape)
     : recipe_(std::move(recipe)), machine_(machine) {
+  if (!recipe_.offload.targets.empty() && machine_.rates.host_bandwidth <= 0)
+    throw UsageError(fmt::format(
+        "offload = activations:{}: beside checkpointing = budget it needs a card whose link's rate is known "
+        "(host_bandwidth, devices --cards); {} has none",
+        recipe_.offload.targets.front(), machine_.rates.name));
   const bool open = recipe_.logits_chunks == 0;
   const std::int64_t rows = training.global_batch / std::max<std::int64_t>(1, recipe_.micro_steps) *
                             (training.sequence == 0 ? model.max_sequence : training.sequence);
@@ -90,7 +99,8 @@ BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSetting
 
 void BudgetFrontier::add_members(const StepPlanner& planner) {
   const Program& forward = planner.forward();
-  const Program step = planner.lowered(keepable(forward));
+  const std::size_t first = members_.size();
+  const Program step = planner.lowered(keepable(forward), {});
   const OperationTimes times = roofline_times(step, machine_.rates);
   const KeepSetCost cost(forward, step, times);
   const double whole_ns = step_time_ns(step, times);
@@ -110,6 +120,50 @@ void BudgetFrontier::add_members(const StepPlanner& planner) {
   }
   for (FrontierPoint& point : kept_frontier(forward, step, times))
     add("", std::move(point.keep), point.largest_sum_bytes, point.repeated_ns);
+  if (!recipe_.offload.targets.empty()) add_offloaded(planner, first);
+}
+
+// With named values all that the recipe sends to the host is there, as when they are written; a budget may leave the values of some places
+// on the device: about evenly spaced members, each with the first places, the first two ... by what the link takes for a byte freed.
+void BudgetFrontier::add_offloaded(const StepPlanner& planner, std::size_t first) {
+  constexpr std::size_t most_members = 16, most_places = 8;
+  const Program& forward = planner.forward();
+  const auto priced = [&](FrontierMember member) {
+    const Program step = planner.lowered(member.keep, member.on_host);
+    const OperationTimes times = roofline_times(step, machine_.rates);
+    member.peak_bytes = state_bytes(step).total() + least_arena_bytes(step);
+    member.step_ns = step_time_ns(step, times);
+    return member;
+  };
+  std::map<std::string, KeepSet> by_place;
+  for (const ValueId id : planner.sent_to_host(keepable(forward)))
+    by_place[any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name].insert(id);
+  std::vector<std::pair<double, KeepSet>> places;
+  const FrontierMember whole = priced({.keep = keepable(forward)});
+  for (const auto& [place, values] : by_place) {
+    const FrontierMember alone = priced({.keep = whole.keep, .on_host = values});
+    const auto freed = static_cast<double>(whole.peak_bytes - alone.peak_bytes);
+    if (freed > 0) places.emplace_back((alone.step_ns - whole.step_ns) / freed, values);
+  }
+  std::ranges::stable_sort(places, {}, &std::pair<double, KeepSet>::first);
+  const std::size_t past = members_.size(), spacing = std::max<std::size_t>(1, (past - first) / most_members);
+  for (std::size_t m = first; m < past; ++m) {
+    if (!members_[m]
+             .name.empty()) {  // the same name: it stays in the frontier without offload as what only a budget finds
+      FrontierMember written = members_[m];
+      members_[m].name.clear();
+      written.on_host = planner.sent_to_host(written.keep);
+      members_.push_back(priced(std::move(written)));
+    }
+    if ((m - first) % spacing != 0) continue;
+    FrontierMember next = members_[m];
+    next.name.clear();
+    for (std::size_t p = 0; p < std::min(places.size(), most_places); ++p) {
+      const std::size_t before = next.on_host.size();
+      std::ranges::set_intersection(places[p].second, next.keep, std::inserter(next.on_host, next.on_host.end()));
+      if (next.on_host.size() > before) members_.push_back(priced(next));
+    }
+  }
 }
 
 // Members in the order of time, each with fewer bytes than all before it. Named ones go first among equals.
@@ -143,7 +197,7 @@ std::string BudgetFrontier::value_of(const FrontierMember& member) const {
 std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
   std::int64_t& known = planned_peaks_[&member];
   if (known == 0) {
-    const Step step = planners_.at(member.logits_chunks)->planned(member.keep);
+    const Step step = planners_.at(member.logits_chunks)->planned(member.keep, member.on_host);
     known = state_bytes(step.program).total() + step.plan.arena_bytes;
   }
   return known;
@@ -152,7 +206,7 @@ std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
 std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {
   if (budget.of == MemoryBudget::Of::bytes) return budget.bytes - machine_.context_bytes;
   const StepPlanner& planner = *planners_.begin()->second;  // the fewest chunks
-  const Step whole = planner.planned(keepable(planner.forward()));
+  const Step whole = planner.planned(keepable(planner.forward()), {});
   const std::int64_t states = state_bytes(whole.program).total();
   if (budget.of == MemoryBudget::Of::share)
     return states + static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
@@ -165,6 +219,8 @@ StepRecipe BudgetFrontier::recipe_of(const FrontierMember& member) const {
   recipe.budget.reset();
   recipe.logits_chunks = member.logits_chunks;
   recipe.keep = [keep = member.keep](const Program&) { return keep; };
+  recipe.offload.targets.clear();
+  recipe.offload.values = member.on_host;
   return recipe;
 }
 
