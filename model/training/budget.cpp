@@ -12,6 +12,7 @@
 #include "model/base/any_block.h"
 #include "model/base/error.h"
 #include "model/base/hash.h"
+#include "model/program/copy_schedule.h"
 #include "model/program/liveness.h"
 #include "model/techniques/checkpointing.h"
 #include "model/techniques/checkpointing_budget.h"
@@ -123,45 +124,50 @@ void BudgetFrontier::add_members(const StepPlanner& planner) {
   if (!recipe_.offload.targets.empty()) add_offloaded(planner, first);
 }
 
-// With named values all that the recipe sends to the host is there, as when they are written; a budget may leave the values of some places
-// on the device: about evenly spaced members, each with the first places, the first two ... by what the link takes for a byte freed.
+// With named values all that the recipe sends to the host is there, as when they are written. A budget may leave some on the device: it has
+// about evenly spaced members, each with the values of the first place, the first two ... in the order of the wait for a byte freed.
 void BudgetFrontier::add_offloaded(const StepPlanner& planner, std::size_t first) {
-  constexpr std::size_t most_members = 16, most_places = 8;
+  constexpr std::size_t most_members = 16, most_places = 16;
   const Program& forward = planner.forward();
   const auto priced = [&](FrontierMember member) {
     const Program step = planner.lowered(member.keep, member.on_host);
     const OperationTimes times = roofline_times(step, machine_.rates);
     member.peak_bytes = state_bytes(step).total() + least_arena_bytes(step);
     member.step_ns = step_time_ns(step, times);
+    member.wait_ns = copy_wait_ns(step, times);
     return member;
   };
-  std::map<std::string, KeepSet> by_place;
-  for (const ValueId id : planner.sent_to_host(keepable(forward)))
-    by_place[any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name].insert(id);
+  std::map<std::string, int> seen;
+  std::map<std::pair<std::string, int>, KeepSet>
+      by_place;  // of every other block: half of them may be what a link can carry
+  for (const ValueId id : planner.sent_to_host(keepable(forward))) {
+    const std::string place = any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name;
+    by_place[{place, seen[place]++ % 2}].insert(id);
+  }
   std::vector<std::pair<double, KeepSet>> places;
-  const FrontierMember whole = priced({.keep = keepable(forward)});
+  const FrontierMember whole = priced({.keep = keepable(forward), .logits_chunks = planner.logits_chunks()});
   for (const auto& [place, values] : by_place) {
     const FrontierMember alone = priced({.keep = whole.keep, .on_host = values});
     const auto freed = static_cast<double>(whole.peak_bytes - alone.peak_bytes);
     if (freed > 0) places.emplace_back((alone.step_ns - whole.step_ns) / freed, values);
   }
   std::ranges::stable_sort(places, {}, &std::pair<double, KeepSet>::first);
+  std::vector<FrontierMember> bases{whole};
   const std::size_t past = members_.size(), spacing = std::max<std::size_t>(1, (past - first) / most_members);
   for (std::size_t m = first; m < past; ++m) {
-    if (!members_[m]
-             .name.empty()) {  // the same name: it stays in the frontier without offload as what only a budget finds
-      FrontierMember written = members_[m];
-      members_[m].name.clear();
-      written.on_host = planner.sent_to_host(written.keep);
-      members_.push_back(priced(std::move(written)));
-    }
-    if ((m - first) % spacing != 0) continue;
-    FrontierMember next = members_[m];
-    next.name.clear();
+    if ((m - first) % spacing == 0) bases.push_back(members_[m]);
+    if (members_[m].name.empty()) continue;
+    FrontierMember written = members_[m];
+    members_[m].name.clear();  // without offload it is nothing that the name gives, but a budget may still find it
+    written.on_host = planner.sent_to_host(written.keep);
+    members_.push_back(priced(std::move(written)));
+  }
+  for (FrontierMember& base : bases) {
+    base.name.clear();
     for (std::size_t p = 0; p < std::min(places.size(), most_places); ++p) {
-      const std::size_t before = next.on_host.size();
-      std::ranges::set_intersection(places[p].second, next.keep, std::inserter(next.on_host, next.on_host.end()));
-      if (next.on_host.size() > before) members_.push_back(priced(next));
+      const std::size_t before = base.on_host.size();
+      std::ranges::set_intersection(places[p].second, base.keep, std::inserter(base.on_host, base.on_host.end()));
+      if (base.on_host.size() > before) members_.push_back(priced(base));
     }
   }
 }

@@ -26,6 +26,7 @@ struct FrontierMember {
       0;  // states and the largest sum of live bytes: what its plan takes, but for what placing it wastes
   double step_ns = 0;  // of the optimizer step, by machine.rates
   double repeated_ns = 0;  // the part of it that is run again
+  double wait_ns = 0;  // the part of it that waits for copies from and to host memory
   std::string dominated_by = {};  // of a named one that is not on the frontier: what needs no more bytes and is as fast
 };
 
