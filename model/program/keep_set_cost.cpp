@@ -168,6 +168,8 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
     values_[v].forward = v < forward.values.size();
   }
   std::size_t forward_seen = 0;
+  int added = 0;  // copies in the prologue, which the forward program has not and `original` counts
+  for (const Operation& op : step.operations) added += op.kind->copies && op.section == Section::prologue ? 1 : 0;
   for (std::size_t i = 0; i < step.operations.size(); ++i) {
     const Operation& op = step.operations[i];
     Op own{.ins = {},
@@ -185,7 +187,7 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
       value.producer = static_cast<int>(i), value.section = op.section, value.stays = !op.writes.empty();
     }
     if (own.backward)
-      own.forward = op.original;
+      own.forward = op.original - added;
     else if (!op.kind->copies && forward_seen < forward.operations.size())
       own.forward = static_cast<int>(forward_seen++);
     operations_.push_back(std::move(own));

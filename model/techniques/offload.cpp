@@ -69,8 +69,13 @@ class States {
   void stream() {
     for (const StateId id : moved_) program_.states[static_cast<std::size_t>(id.index)].memory = Memory::host;
     const std::vector<Operation> before = std::exchange(program_.operations, {});
-    for (Operation op : before) {
+    std::size_t added = 0;  // before the micro-step, whose operations name others in it by number
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      Operation op = before[i];
       copies_back_.clear();
+      if (i > 0 && op.section == Section::micro && before[i - 1].section == Section::prologue)
+        added = program_.operations.size() - i;
+      if (op.original >= 0) op.original += static_cast<int>(added);
       for (Operand& in : op.ins)
         if (in.is_state() && moved_.contains(in.state())) in = fetched(in.state(), op);
       for (Write& write : op.writes)

@@ -180,6 +180,20 @@ TEST_F(BudgetsWithOffload, know_keeping_repeating_and_sending_away_and_are_built
   }
 }
 
+TEST_F(BudgetsWithOffload, count_states_of_the_host_as_none_of_the_cards) {
+  recipe.offload = {};
+  const BudgetFrontier plain(model, training, recipe, machine);
+  recipe.offload.moments = recipe.offload.masters = true;
+  const BudgetFrontier moved(model, training, recipe, machine);
+  for (const FrontierMember& member : moved.members()) {
+    const Step step = build_step(model, training, moved.recipe_of(member), machine);
+    EXPECT_EQ(built(step, machine).first, moved.planned_peak(member));
+    EXPECT_GT(state_bytes(step.program).host, 0);
+  }
+  EXPECT_LT(moved.members().back().peak_bytes, plain.members().back().peak_bytes);
+  EXPECT_GT(moved.members().front().step_ns, plain.members().front().step_ns);
+}
+
 TEST_F(BudgetsWithOffload, need_to_know_the_link) {
   machine.rates.host_bandwidth = 0;
   try {
