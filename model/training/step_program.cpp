@@ -132,6 +132,11 @@ Step StepPlanner::planned(const KeepSet& keep, const KeepSet& on_host) const {
 Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                 const Machine& machine, const Shape& custom_mask_shape) {
   if (recipe.budget) {
+    if (!recipe.offload.targets.empty() && machine.rates.host_bandwidth <= 0)
+      throw UsageError(
+          fmt::format("offload = activations:{}: beside checkpointing = budget it needs a card whose link's rate is "
+                      "known (host_bandwidth, devices --cards)",
+                      recipe.offload.targets.front()));
     BudgetChoice choice = BudgetFrontier(model, training, recipe, machine, custom_mask_shape).choose(*recipe.budget);
     Step step = build_step(model, training, choice.recipe, machine, custom_mask_shape);
     step.budget = std::move(choice);

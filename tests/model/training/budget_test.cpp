@@ -196,8 +196,11 @@ TEST_F(BudgetsWithOffload, count_states_of_the_host_as_none_of_the_cards) {
 
 TEST_F(BudgetsWithOffload, need_to_know_the_link) {
   machine.rates.host_bandwidth = 0;
+  for (const FrontierMember& member : BudgetFrontier(model, training, recipe, machine).members())
+    EXPECT_TRUE(member.on_host.empty() || !member.name.empty()) << "chosen by nothing";
   try {
-    (void)BudgetFrontier(model, training, recipe, machine);
+    recipe.budget = MemoryBudget{};
+    (void)build_step(model, training, recipe, machine);
     FAIL();
   } catch (const UsageError& error) {
     EXPECT_NE(std::string(error.what()).find("offload = activations:TransformerBlock"), std::string::npos);
