@@ -68,14 +68,14 @@ void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
 }
 
 // What lies in host memory, what crosses the link in a step, and how long the step waits for it.
-void print_host(const PlannedCell& planned, const std::optional<Card>& card) {
+void print_host(const PlannedCell& planned) {
   if (!planned.record.bytes.host) return;
   const HostBytes& host = *planned.record.bytes.host;
-  std::string wait = "on a CPU host memory is the same memory: nothing is won";
+  std::string wait = "the rate of the card's link is not known (host_bandwidth)";
   if (planned.record.predicted_time && planned.record.predicted_time->copy_wait_ns)
     wait = fmt::format("waits {} for them", format_time(*planned.record.predicted_time->copy_wait_ns));
-  else if (card)
-    wait = "the rate of this card's link is not known (host_bandwidth)";
+  else if (planned.record.device.kind == "cpu")
+    wait = "on a CPU host memory is the same memory: nothing is won";
   fmt::print("  host memory: states {}, arena {}; a step copies {} to it and {} from it; {}\n", bytes(host.state),
              bytes(host.arena), bytes(host.copied_to), bytes(host.copied_from), wait);
 }
@@ -175,7 +175,7 @@ void plan(const PlanCommand& command) {
     } else {
       if (&cell == &cells.front()) print_header(width, times);
       print_row(planned, width, card || budget > 0);
-      print_host(planned, card);
+      print_host(planned);
     }
   }
   if (!command.dump && !command.json) print_fit(fit);
