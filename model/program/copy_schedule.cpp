@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "model/program/copy.h"
@@ -16,7 +17,7 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 constexpr double enough = 1e-3;  // copies whose wait is less of the step's time are hidden
-constexpr std::int64_t spare = 20;  // one in so many bytes may be spent on a shorter wait
+constexpr std::int64_t spare = 10;  // one in so many bytes may be spent on a shorter wait
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
@@ -80,28 +81,38 @@ class Scheduler {
   // Goes through the part as it would run. A copy is awaited where it is complete, but not before the last forward operation that
   // keeps its operand anyway; earlier where too many are in flight or its result is read, at the latest where backward begins.
   void await_copies_out(const Part& part) {
-    std::vector<std::pair<int, double>> pending;  // copy, when it is complete
+    struct Pending {
+      int copy;
+      double complete;
+      int maker;  // the operation in whose results' place it stands: they count as one in flight
+    };
+    std::vector<Pending> pending;
     double now = 0, free = 0;
-    const auto await = [&](std::size_t count, int before) {
-      for (std::size_t k = 0; k < count; ++k) {
-        op(pending[k].first).complete_before = before;
-        if (pending[k].second < never) now = std::max(now, pending[k].second);
-      }
-      pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(count));
+    int maker = -1;
+    const auto await_first = [&](int before) {
+      op(pending.front().copy).complete_before = before;
+      if (pending.front().complete < never) now = std::max(now, pending.front().complete);
+      pending.erase(pending.begin());
+    };
+    const auto too_many = [&] {
+      std::set<int> makers{maker};
+      for (const Pending& one : pending) makers.insert(one.maker);
+      return makers.size() > in_flight_;
     };
     for (int i = part.first; i < part.past; ++i) {
-      if (i == part.boundary && i > part.first) await(pending.size(), i);
-      while (!pending.empty() && pending.front().second <= now && i > last_forward_reader_of(pending.front().first))
-        await(1, i);
-      if (is_out(op(i)) && in_flight_ > 0) {
-        if (pending.size() >= in_flight_) await(pending.size() - in_flight_ + 1, i);
-        free = std::max(now, free) + carried_ns(program_, op(i), bandwidth_);
-        pending.emplace_back(i, free);
-      } else if (!op(i).kind->copies) {
+      while (i == part.boundary && !pending.empty()) await_first(i);
+      while (!pending.empty() && pending.front().complete <= now && i > last_forward_reader_of(pending.front().copy))
+        await_first(i);
+      if (!op(i).kind->copies) {
         now += times_[at(i)];
+        maker = i;
+      } else if (is_out(op(i)) && in_flight_ > 0) {
+        while (!pending.empty() && too_many()) await_first(i);
+        free = std::max(now, free) + carried_ns(program_, op(i), bandwidth_);
+        pending.push_back({i, free, maker});
       }
     }
-    await(pending.size(), part.past);
+    while (!pending.empty()) await_first(part.past);
   }
   [[nodiscard]] int last_forward_reader_of(int copy) const { return last_forward_reader_[at(op(copy).ins[0].index)]; }
 
@@ -113,14 +124,20 @@ class Scheduler {
     std::vector<int> copies;
     for (int i = part.boundary; i < part.past; ++i)
       if (is_in(op(i))) copies.push_back(i);
+    std::vector<int> readers;  // that wait for any: copies with one reader count as one in flight
+    std::vector<std::size_t> turn;  // by copy: that of its reader
+    for (const int copy : copies) {
+      if (readers.empty() || readers.back() != reader_of(copy)) readers.push_back(reader_of(copy));
+      turn.push_back(readers.size() - 1);
+    }
     double latest = never;
     for (std::size_t k = in_flight_ > 0 ? copies.size() : 0; k-- > 0;) {
-      const int reader = first_reader_[at(op(copies[k]).outs[0].index)];
+      const int reader = reader_of(copies[k]);
       if (reader < 0) continue;
       latest = std::min(latest, begins[at(reader - part.first)]) - carried_ns(program_, op(copies[k]), bandwidth_);
       int place = copies[k];
       while (place > part.boundary && begins[at(place - part.first)] > latest) --place;
-      if (k >= in_flight_) place = std::max(place, std::min(copies[k], reader_of(copies[k - in_flight_])));
+      if (turn[k] >= in_flight_) place = std::max(place, std::min(copies[k], readers[turn[k] - in_flight_]));
       place_[at(copies[k])] = place;
     }
   }

@@ -1,10 +1,11 @@
 // How early copies between memories begin, and where they are awaited: beside other work, as far from it as it takes to hide them.
 //     schedule_copies(program, times, {.bandwidth = card.host_bandwidth});       // after lowering, before planning
 //     copy_waits(program, times, card.host_bandwidth)[i]                         // ns that the step stands still for copy i
-// One queue a direction, first in, first out, as a link that carries both at once. A copy to the host begins behind the operation that
-// makes its operand and is awaited once the queue has carried it; one from the host begins as late as still brings it in time. At most
-// `in_flight` of them a direction are on their way or not yet read: the fewest that hide all copies; where the link cannot keep up, the
-// number that waits least among those that need hardly more bytes on the device than the fewest.
+// One queue a direction, first in, first out, as a link that carries both at once. A copy to the host begins behind the operation
+// that makes its operand and is awaited once the queue has carried it; one from the host begins as late as still brings it in
+// time. At most `in_flight` of them a direction are on their way or not yet read, those of one operation counted as one: the
+// fewest that hide all copies; where the link cannot keep up, the number that waits least among those that need at most a tenth
+// more bytes on the device than the fewest.
 #pragma once
 
 #include <optional>

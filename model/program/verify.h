@@ -1,7 +1,7 @@
 // Nine rules that every program keeps, checked in every build before anything runs.
 //     verify(program, plan, reference);                             // throws ProgramError: rule, operation, site
 // V1 defined before use, copies awaited before their results    V2 shapes, types and memories follow from the kinds
-// V3 no operation reads bytes another has overwritten, nothing touches what a copy beside it fills, or overwrites what it reads
+// V3 no operation reads bytes another has overwritten, or overwrites what a copy beside it reads or fills
 // V4 one chain of writers a state, one gradient write a parameter (two if tied), updates last
 // V5 a repeat equals its original   V6 every state's history equals that of keep-everything    V7 random sites unique
 // V8 workspace within its cap       V9 phases nest, sites are not empty

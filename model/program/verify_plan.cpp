@@ -86,37 +86,25 @@ void check_place(const Program& program, const MemoryPlan& plan, std::size_t ind
   }
 }
 
-// The arenas of both memories, and what copies that run beside others hold of them.
+// The arenas of both memories, and what copies that run beside others read and fill of them.
 struct Arenas {
   ArenaMap device, host;
-  std::vector<std::pair<std::size_t, Placement>> filled, read;  // by copies, until an operation
+  std::vector<std::pair<std::size_t, Placement>> copied;  // until an operation
 
   [[nodiscard]] ArenaMap& of(Memory memory) { return memory == Memory::device ? device : host; }
   void complete(std::size_t operation) {
-    const auto done = [&](const auto& held) { return held.first <= operation; };
-    std::erase_if(filled, done);
-    std::erase_if(read, done);
+    std::erase_if(copied, [&](const auto& held) { return held.first <= operation; });
   }
 };
 
-void check_beside(const Program& program, std::size_t index, const Arenas& arenas, Memory memory, std::int64_t begin,
-                  std::int64_t end, bool writes) {
+void overwrite(const Program& program, std::size_t index, Arenas& arenas, Memory memory, std::int64_t begin,
+               std::int64_t end, int owner) {
   const auto touches = [&](const std::pair<std::size_t, Placement>& held) {
     return held.second.memory == memory && overlap(held.second, begin, end);
   };
-  if (std::ranges::any_of(arenas.filled, touches))
-    broken("V3", program, index, "touches what a copy fills that is not awaited");
-  if (writes && std::ranges::any_of(arenas.read, touches))
-    broken("V3", program, index, "overwrites what a copy reads that is not awaited");
-}
-
-void begin_copy(const MemoryPlan& plan, const Operation& op, Arenas& arenas) {
-  if (!op.runs_beside()) return;
-  const auto until = static_cast<std::size_t>(op.complete_before);
-  if (op.ins[0].is_value())
-    arenas.read.emplace_back(until, plan.placements.at(static_cast<std::size_t>(op.ins[0].index)));
-  for (const ValueId out : op.outs)
-    arenas.filled.emplace_back(until, plan.placements.at(static_cast<std::size_t>(out.index)));
+  if (std::ranges::any_of(arenas.copied, touches))
+    broken("V3", program, index, "overwrites what a copy reads or fills that is not awaited");
+  arenas.of(memory).overwrite(begin, end, owner);
 }
 
 void carry_out(const Program& program, const MemoryPlan& plan, std::size_t index, Arenas& arenas) {
@@ -128,7 +116,6 @@ void carry_out(const Program& program, const MemoryPlan& plan, std::size_t index
   for (const ValueId out : op.outs) outs.push_back(plan.placements.at(static_cast<std::size_t>(out.index)));
   for (const Placement& in : ins) {
     const std::int64_t end = in.offset_bytes + in.size_bytes;
-    check_beside(program, index, arenas, in.memory, in.offset_bytes, end, false);
     if (!arenas.of(in.memory).holds(in.offset_bytes, end, in.value.index))
       broken("V3", program, index, fmt::format("reads %{}, whose bytes were overwritten", in.value.index));
   }
@@ -139,8 +126,7 @@ void carry_out(const Program& program, const MemoryPlan& plan, std::size_t index
       for (const Placement& place : *places)
         if (place.memory == Memory::device && overlap(place, begin, end))
           broken("V3", program, index, fmt::format("its workspace lies over %{}", place.value.index));
-    check_beside(program, index, arenas, Memory::device, begin, end, true);
-    arenas.device.overwrite(begin, end, -1);
+    overwrite(program, index, arenas, Memory::device, begin, end, -1);
   }
   for (std::size_t o = 0; o < outs.size(); ++o) {
     check_place(program, plan, index, outs[o], ins);
@@ -149,10 +135,11 @@ void carry_out(const Program& program, const MemoryPlan& plan, std::size_t index
           overlap(outs[o], outs[other].offset_bytes, outs[other].offset_bytes + outs[other].size_bytes))
         broken("V3", program, index, "two outputs lie over each other");
     const std::int64_t begin = outs[o].offset_bytes, end = begin + outs[o].size_bytes;
-    check_beside(program, index, arenas, outs[o].memory, begin, end, true);
-    arenas.of(outs[o].memory).overwrite(begin, end, outs[o].value.index);
+    overwrite(program, index, arenas, outs[o].memory, begin, end, outs[o].value.index);
   }
-  begin_copy(plan, op, arenas);
+  if (!op.runs_beside()) return;
+  for (const auto* places : {&ins, &outs})
+    for (const Placement& place : *places) arenas.copied.emplace_back(op.complete_before, place);
 }
 
 }  // namespace

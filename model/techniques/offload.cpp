@@ -20,7 +20,7 @@ namespace {
 constexpr std::string_view values =
     "\"none\", \"optimizer\", \"master\", \"activations:TARGET\" (a target of checkpointing), or a list of these, also "
     "with "
-    "\"window:N\" (copies in flight at most, from 0)";
+    "\"window:N\" (operations whose copies are in flight, from 0)";
 constexpr std::string_view activations = "activations:", window = "window:";
 
 std::optional<int> number_behind(std::string_view word) {
