@@ -127,17 +127,7 @@ TEST(OffloadLaw, holds_where_an_update_is_not_in_place) {
   setting.offload = {"optimizer"};
   setting.change_model = [](ModelSettings& m) { m.layers = 1, m.hidden = 8, m.vocabulary = 16, m.max_sequence = 4; };
   const Step step = build(setting, machine_with(1));
-  Step apart = step;
-  for (const Operation& op : step.program.operations)
-    for (const Write& write : op.writes) {
-      if (!write.is_staged()) continue;
-      Placement& out =
-          apart.plan.placements[static_cast<std::size_t>(op.outs[static_cast<std::size_t>(write.out)].index)];
-      ASSERT_GE(out.over.index, 0);
-      out.over = {};
-      out.offset_bytes = apart.plan.arena_bytes;
-      apart.plan.arena_bytes += out.slot_bytes();
-    }
+  const Step apart = with_updates_elsewhere(step);
   verify(apart.program, apart.plan);
   CpuExecutor in_place(step.program, step.plan, machine_with(1)), elsewhere(apart.program, apart.plan, machine_with(1));
   const StepResult a = run_step_on(in_place, step, setting), b = run_step_on(elsewhere, apart, setting);

@@ -109,6 +109,21 @@ Step build(const StepSetting& s, const Machine& machine) {
   return build_step(model, training, recipe, linked, mask_shape_of(s, model, training.global_batch, training.sequence));
 }
 
+Step with_updates_elsewhere(const Step& step) {
+  Step apart = step;
+  for (const Operation& op : step.program.operations)
+    for (const Write& write : op.writes) {
+      if (!write.is_staged()) continue;
+      const ValueId id = op.outs[static_cast<std::size_t>(write.out)];
+      Placement& out = apart.plan.placements[static_cast<std::size_t>(id.index)];
+      EXPECT_GE(out.over.index, 0);
+      out.over = {};
+      out.offset_bytes = apart.plan.arena_bytes;
+      apart.plan.arena_bytes += out.slot_bytes();
+    }
+  return apart;
+}
+
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor) {
   const std::int64_t rows = program.global_batch, sequence = program.sequence;
   std::mt19937 random(static_cast<unsigned>(s.seed));

@@ -253,6 +253,20 @@ StepSetting offloading(const std::string& precision) {
   return s;
 }
 
+TEST(CudaExecutor, states_of_the_host_may_change_places_in_an_update) {
+  StepSetting s = offloading("fp16");
+  s.change_training = [](TrainingSettings& t) { t.loss_scale = 0x1p40, t.loss_scale_growth_interval = 1; };
+  s.steps = 24;  // the first ones overflow
+  s.micro_steps = 1;
+  const Step step = build(s, this_card()), apart = with_updates_elsewhere(step);
+  CudaExecutor in_place(step.program, step.plan, CudaExecutor::Launch::graph),
+      elsewhere(apart.program, apart.plan, CudaExecutor::Launch::graph);
+  EXPECT_EQ(bitwise_differences(run_step_on(elsewhere, apart, s), run_step_on(in_place, step, s)),
+            std::vector<std::string>());
+  EXPECT_GT(in_place.control().skips, 0);
+  EXPECT_LT(in_place.control().skips, s.steps);
+}
+
 TEST(CudaExecutor, what_lies_in_host_memory_changes_no_bit_eager_or_in_graphs) {
   for (const char* precision : {"fp32", "bf16", "fp16"}) {
     const StepSetting s = offloading(precision);
