@@ -111,16 +111,20 @@ Step build(const StepSetting& s, const Machine& machine) {
 
 Step with_updates_elsewhere(const Step& step) {
   Step apart = step;
-  for (const Operation& op : step.program.operations)
+  for (const Operation& op : step.program.operations) {
+    std::int64_t end =
+        step.plan.arena_bytes;  // one place for all, so that none finds there what it left in an earlier step
     for (const Write& write : op.writes) {
       if (!write.is_staged()) continue;
       const ValueId id = op.outs[static_cast<std::size_t>(write.out)];
       Placement& out = apart.plan.placements[static_cast<std::size_t>(id.index)];
       EXPECT_GE(out.over.index, 0);
       out.over = {};
-      out.offset_bytes = apart.plan.arena_bytes;
-      apart.plan.arena_bytes += out.slot_bytes();
+      out.offset_bytes = end;
+      end += out.slot_bytes();
     }
+    apart.plan.arena_bytes = std::max(apart.plan.arena_bytes, end);
+  }
   return apart;
 }
 

@@ -53,7 +53,7 @@ struct StepResult {
 };
 
 Step build(const StepSetting& s, const Machine& machine);
-// The same step whose updates of states in host memory leave them in another place than they came to, which no plan here chooses.
+// The same step, its copies beside nothing, whose updates of states in host memory leave them in another place than they came to, which no plan here chooses.
 Step with_updates_elsewhere(const Step& step);
 Machine machine_with(int threads);
 StepResult run_step_of(const StepSetting& s);

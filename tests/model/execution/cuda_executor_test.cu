@@ -258,6 +258,7 @@ TEST(CudaExecutor, states_of_the_host_may_change_places_in_an_update) {
   s.change_training = [](TrainingSettings& t) { t.loss_scale = 0x1p40, t.loss_scale_growth_interval = 1; };
   s.steps = 24;  // the first ones overflow
   s.micro_steps = 1;
+  s.copies_in_flight = 0;
   const Step step = build(s, this_card()), apart = with_updates_elsewhere(step);
   CudaExecutor in_place(step.program, step.plan, CudaExecutor::Launch::graph),
       elsewhere(apart.program, apart.plan, CudaExecutor::Launch::graph);
