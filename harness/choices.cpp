@@ -21,6 +21,7 @@ FrontierRow row_of(const BudgetFrontier& frontier, const FrontierMember& member)
           .logits_chunks = member.logits_chunks,
           .step_ns = member.step_ns,
           .repeated_ns = member.repeated_ns,
+          .wait_ns = member.on_host.empty() ? std::nullopt : std::optional(member.wait_ns),
           .dominated_by = member.dominated_by};
 }
 

@@ -61,10 +61,15 @@ void measure_used_bytes(Visit& visit, Session& session) {
   visit.predicted_bytes = session.predicted_peak_bytes();
   visit.arena_used_bytes = used.arena;
   visit.used_by_category = {{"states", used.states}, {"arena", used.arena}};
-  if (used.states + used.arena == visit.predicted_bytes && used.differences.empty()) return;
+  const std::int64_t host_planned = session.predicted_host_bytes(), host_used = used.host_states + used.host_arena;
+  if (host_planned > 0) visit.host_used_bytes = host_used;
+  const bool device_as_planned = used.states + used.arena == visit.predicted_bytes;
+  if (device_as_planned && host_used == host_planned && used.differences.empty()) return;
   visit.outcome = Outcome::unverified;
-  visit.reason = fmt::format("{} bytes were used, {} planned: {}", used.states + used.arena, visit.predicted_bytes,
-                             used.differences.empty() ? "no single value differs" : used.differences.front());
+  visit.reason =
+      fmt::format("{} bytes were used{}, {} planned: {}", device_as_planned ? host_used : used.states + used.arena,
+                  device_as_planned ? " in host memory" : "", device_as_planned ? host_planned : visit.predicted_bytes,
+                  used.differences.empty() ? "no single value differs" : used.differences.front());
 }
 
 void first_step(Visit& visit, Session& session, const VisitRequest& request, const Heartbeat& heartbeat) {

@@ -10,6 +10,7 @@
 #include "harness/session.h"
 #include "model/base/any_block.h"
 #include "model/base/error.h"
+#include "model/program/copy_schedule.h"
 #include "model/program/liveness.h"
 #include "model/training/batch_file.h"
 #include "model/training/budget.h"
@@ -48,6 +49,13 @@ void add_plan(Record& record, const MatrixCell& cell, const Step& step, const Ma
   record.bytes.workspace = step.plan.workspace_bytes;
   record.bytes.predicted_peak = record.bytes.state + record.bytes.arena;
   record.bytes.by_category = ledger_of(step.program, step.plan).by_category;
+  if (const std::int64_t states = state_bytes(step.program).host; states + step.plan.host_arena_bytes > 0) {
+    const CopyTraffic traffic = copy_traffic(step.program);
+    record.bytes.host = HostBytes{.state = states,
+                                  .arena = step.plan.host_arena_bytes,
+                                  .copied_to = traffic.to_host_bytes,
+                                  .copied_from = traffic.from_host_bytes};
+  }
   const StepFlops flops = step_flops(step.program);
   record.flops = {.model = flops.model, .launched = flops.launched, .recomputed = flops.recomputed};
   record.numerics.arithmetic = multiplies(machine, recipe_of(cell.configuration).compute) ? "native" : "widened";
@@ -70,14 +78,23 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
   record.peak.source = fmt::format("the best {} matmul of this machine's calibration", precision);
 }
 
+// A CPU's host memory is its only one.
+std::int64_t beside_on_host(const Record& record, const Machine& machine) {
+  return record.bytes.host && machine.kind == Machine::Kind::cpu ? record.bytes.host->state + record.bytes.host->arena
+                                                                 : 0;
+}
+
 // Whether the budget had no say in how many chunks logits are computed in.
 bool chunks_may_help(const MatrixCell& cell) { return recipe_of(cell.configuration).logits_chunks == 1; }
 
 void add_time(Record& record, const Program& program, const PlanOptions& options) {
   if (options.card != nullptr) {
-    record.predicted_time = {.step_ns = step_time_ns(program, roofline_times(program, *options.card)),
+    const OperationTimes times = roofline_times(program, *options.card);
+    record.predicted_time = {.step_ns = step_time_ns(program, times),
                              .card = options.card->name,
                              .source = "roofline of " + options.card->name};
+    if (record.bytes.host && options.card->host_bandwidth > 0)
+      record.predicted_time->copy_wait_ns = copy_wait_ns(program, times);
   } else if (options.times != nullptr) {
     const PredictedStep step = predicted_step(*options.times, counted_work(program));
     record.predicted_time = {.step_ns = step.time_ns,
@@ -220,11 +237,11 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
                                 format_bytes(static_cast<double>(record.budget->limit_bytes)),
                                 format_bytes(static_cast<double>(record.bytes.predicted_peak)),
                                 chunks_may_help(cell) ? "; logits_chunks = \"auto\" may take less" : "");
-  } else if (record.bytes.predicted_peak > limit) {
+  } else if (const std::int64_t needed = record.bytes.predicted_peak + beside_on_host(record, machine);
+             needed > limit) {
     record.outcome = Outcome::does_not_fit;
-    record.reason =
-        fmt::format("{} are needed, there are {}", format_bytes(static_cast<double>(record.bytes.predicted_peak)),
-                    format_bytes(static_cast<double>(std::max<std::int64_t>(limit, 0))));
+    record.reason = fmt::format("{} are needed, there are {}", format_bytes(static_cast<double>(needed)),
+                                format_bytes(static_cast<double>(std::max<std::int64_t>(limit, 0))));
   }
   return planned;
 }

@@ -43,6 +43,9 @@ class Session {
   [[nodiscard]] std::int64_t predicted_peak_bytes() const {
     return state_bytes(step_.program).total() + step_.plan.arena_bytes;
   }
+  [[nodiscard]] std::int64_t predicted_host_bytes() const {
+    return state_bytes(step_.program).host + step_.plan.host_arena_bytes;
+  }
 
  private:
   void load_mask(const SessionOptions& options);

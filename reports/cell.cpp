@@ -63,6 +63,8 @@ void set_used_bytes(Record& record, const Visit& visit) {
     used = record.bytes.state + *visit.arena_used_bytes;
   }
   if (used) record.bytes.used_peak = std::max(record.bytes.used_peak.value_or(0), *used);
+  if (record.bytes.host && visit.host_used_bytes)
+    record.bytes.host->used = std::max(record.bytes.host->used.value_or(0), *visit.host_used_bytes);
 }
 
 void set_outcome(Record& record, std::span<const Visit> visits, bool timed) {

@@ -16,6 +16,7 @@ void fields(auto& field, Of<FrontierRow> auto& row) {
   field("logits_chunks", row.logits_chunks);
   field("step_ns", row.step_ns);
   field("repeated_ns", row.repeated_ns);
+  field("wait_ns", row.wait_ns);
   field("dominated_by", row.dominated_by);
   field("repeated", row.repeated);
 }

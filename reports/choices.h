@@ -24,6 +24,7 @@ struct FrontierRow {
   std::int64_t logits_chunks = 1;
   double step_ns = 0;
   double repeated_ns = 0;  // part of step_ns
+  std::optional<double> wait_ns = {};  // part of step_ns: copies from and to host memory, where any are
   std::string dominated_by = {};  // what needs no more bytes and is as fast
   std::optional<std::vector<RepeatedPlace>> repeated = {};  // of a rung alone
 };

@@ -108,7 +108,12 @@ void summarise(TechniqueEffect& technique) {
 
 }  // namespace
 
-std::int64_t peak_bytes(const Record& record) { return record.bytes.used_peak.value_or(record.bytes.predicted_peak); }
+std::int64_t peak_bytes(const Record& record) {
+  const std::int64_t device = record.bytes.used_peak.value_or(record.bytes.predicted_peak);
+  if (record.device.kind != "cpu" || !record.bytes.host) return device;
+  const HostBytes& host = *record.bytes.host;
+  return device + host.used.value_or(host.state + host.arena);
+}
 bool has_time(const Record& record) { return may_show_time(record) && record.step_time_ns.has_value(); }
 double time_per_token(const Record& record) {
   return record.step_time_ns->median / static_cast<double>(std::max<std::int64_t>(1, record.tokens_per_step));

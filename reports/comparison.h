@@ -14,7 +14,8 @@
 
 namespace stepscope {
 
-[[nodiscard]] std::int64_t peak_bytes(const Record& record);
+[[nodiscard]] std::int64_t peak_bytes(
+    const Record& record);  // on the device; on a CPU also those of its host memory, which is the same
 [[nodiscard]] bool has_time(const Record& record);  // verified and timed: may be compared and recommended
 [[nodiscard]] double time_per_token(const Record& record);  // ns; of a cell that has a time
 

@@ -55,6 +55,13 @@ void fields(auto& field, Of<StepTime> auto& time) {
   field("high", time.high);
   field("visits", time.visits);
 }
+void fields(auto& field, Of<HostBytes> auto& host) {
+  field("state", host.state);
+  field("arena", host.arena);
+  field("used", host.used);
+  field("copied_to", host.copied_to);
+  field("copied_from", host.copied_from);
+}
 void fields(auto& field, Of<Bytes> auto& bytes) {
   field("state", bytes.state);
   field("largest_live", bytes.largest_live);
@@ -63,6 +70,7 @@ void fields(auto& field, Of<Bytes> auto& bytes) {
   field("predicted_peak", bytes.predicted_peak);
   field("used_peak", bytes.used_peak);
   field("by_category", bytes.by_category);
+  field("host", bytes.host);
 }
 void fields(auto& field, Of<Flops> auto& flops) {
   field("model", flops.model);
@@ -88,6 +96,7 @@ void fields(auto& field, Of<PredictedTime> auto& time) {
   field("card", time.card);
   field("source", time.source);
   field("measured_share", time.measured_share);
+  field("copy_wait_ns", time.copy_wait_ns);
 }
 void fields(auto& field, Of<BudgetRecord> auto& budget) {
   field("limit_bytes", budget.limit_bytes);

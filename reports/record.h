@@ -49,6 +49,13 @@ struct StepTime {
 
 using NamedBytes = std::vector<std::pair<std::string, std::int64_t>>;  // by category, in the order to show them
 
+struct HostBytes {  // in host memory, where copies bring values and states; in no other number of Bytes
+  std::int64_t state = 0;
+  std::int64_t arena = 0;
+  std::optional<std::int64_t> used = {};  // state and arena, measured
+  std::int64_t copied_to = 0, copied_from = 0;  // over the link in one optimizer step
+};
+
 struct Bytes {
   std::int64_t state = 0;
   std::int64_t largest_live = 0;
@@ -57,6 +64,7 @@ struct Bytes {
   std::int64_t predicted_peak = 0;  // state + arena
   std::optional<std::int64_t> used_peak = {};
   NamedBytes by_category = {};  // sums to predicted_peak
+  std::optional<HostBytes> host = {};  // of a cell that has something there
 };
 
 struct Flops {  // of one optimizer step
@@ -86,6 +94,7 @@ struct PredictedTime {  // from a card's roofline or measured operation times
   std::string source = {};  // "roofline of h100-sxm"
   std::optional<double> measured_share =
       {};  // of the operations' time: those that were measured with the same operands
+  std::optional<double> copy_wait_ns = {};  // part of step_ns: copies from and to host memory that nothing hides
 };
 
 struct LossScaling {  // of the visit with the most steps

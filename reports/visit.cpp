@@ -134,6 +134,7 @@ void fields(auto& field, Of<Visit> auto& visit) {
   field("predicted_bytes", visit.predicted_bytes);
   field("arena_used_bytes", visit.arena_used_bytes);
   field("used_by_category", visit.used_by_category);
+  field("host_used_bytes", visit.host_used_bytes);
   field("device_reports_bytes", visit.device_reports_bytes);
   field("numerics", visit.numerics);
   field("loss_scaling", visit.loss_scaling);

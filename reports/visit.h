@@ -123,6 +123,7 @@ struct Visit {
   std::int64_t predicted_bytes = 0;
   std::optional<std::int64_t> arena_used_bytes = {};  // measured
   NamedBytes used_by_category = {};  // measured; sums to the whole of the visit's bytes
+  std::optional<std::int64_t> host_used_bytes = {};  // measured, of a cell that has something in host memory
   std::optional<std::int64_t> device_reports_bytes = {};  // what the system says the process holds
   VisitNumerics numerics = {};
   std::optional<LossScaling> loss_scaling = {};

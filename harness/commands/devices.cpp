@@ -29,8 +29,8 @@ std::string percent(const Rate& rate) { return fmt::format("{:.0f} %", 100 * (1 
 
 void print_cards(bool json) {
   if (!json)
-    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6}\n", "card", "memory", "context",
-               "libraries", "graph", "fp32", "tf32", "bf16", "fp16", "GB/s");
+    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6} {:>6}\n", "card", "memory", "context",
+               "libraries", "graph", "fp32", "tf32", "bf16", "fp16", "GB/s", "host");
   for (const CardFile& file : known_cards()) {
     const Card& c = file.card;
     if (json) {
@@ -45,13 +45,15 @@ void print_cards(bool json) {
       const CardFigure* figure = file.figure(key);
       return figure == nullptr || figure->value == 0 ? "-" : format_bytes(figure->value);
     };
-    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6.0f}\n", c.name, size("memory_bytes"),
+    fmt::print("{:<14} {:>10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>6.0f} {:>6}\n", c.name, size("memory_bytes"),
                size("context_bytes"), size("library_bytes"), size("graph_bytes"), tera(c.fp32_flops),
-               tera(c.tf32_flops), tera(c.bf16_flops), tera(c.fp16_flops), c.bandwidth * 1e-9);
+               tera(c.tf32_flops), tera(c.bf16_flops), tera(c.fp16_flops), c.bandwidth * 1e-9,
+               c.host_bandwidth > 0 ? fmt::format("{:.0f}", c.host_bandwidth * 1e-9) : "-");
   }
   if (!json)
     fmt::print(
-        "peaks in TFLOP/s, dense, with sums in fp32; context, libraries and graph count beside a step and are "
+        "peaks in TFLOP/s, dense, with sums in fp32; host: of the link to host memory, one direction, GB/s; context, "
+        "libraries and graph count beside a step and are "
         "estimates\n(-: not counted). Where each figure is from: --json, or profiles/cards/NAME.toml\n");
 }
 

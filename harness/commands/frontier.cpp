@@ -63,12 +63,14 @@ void print_frontier(const std::string& times_of, const ChoiceGroup& group, const
   std::int64_t beside = 0;
   if (on_card)
     for (const MemoryPart& part : fit.beside) beside += part.bytes;
-  fmt::print("{}, times of {}\n{:<{}} {:>11} {:>10} {:>9} {:>7}  {}\n", group.title, times_of, "checkpointing", width,
-             "needs", "step", "repeated", "chunks", "no better than");
+  const bool waits = std::ranges::any_of(rows, [](const FrontierRow& row) { return row.wait_ns.has_value(); });
+  fmt::print("{}, times of {}\n{:<{}} {:>11} {:>10} {:>9}{} {:>7}  {}\n", group.title, times_of, "checkpointing", width,
+             "needs", "step", "repeated", waits ? "  offload waits" : "", "chunks", "no better than");
   for (const FrontierRow& row : rows)
-    fmt::print("{:<{}} {:>11} {:>10} {:>8.1f}% {:>7}  {}\n", row.value, width,
+    fmt::print("{:<{}} {:>11} {:>10} {:>8.1f}%{} {:>7}  {}\n", row.value, width,
                format_bytes(static_cast<double>(row.peak_bytes + beside)), format_time(row.step_ns),
-               100 * row.repeated_ns / row.step_ns, row.logits_chunks,
+               100 * row.repeated_ns / row.step_ns,
+               waits ? fmt::format(" {:>14}", row.wait_ns ? format_time(*row.wait_ns) : "") : "", row.logits_chunks,
                is_row(row, within) ? "(the fastest that fits)" : row.dominated_by);
   if (left_out > 0) fmt::print("{} more: --json\n", left_out);
   if (within == nullptr) fmt::print("none of them fits\n");
@@ -84,10 +86,12 @@ void print_frontier_json(const std::string& times_of, const ChoiceGroup& group, 
                                   {"predicted_peak", row.peak_bytes},
                                   {"step_ns", row.step_ns},
                                   {"repeated_ns", row.repeated_ns},
+                                  {"wait_ns", nullptr},
                                   {"times_of", times_of},
                                   {"logits_chunks", row.logits_chunks},
                                   {"fits", row.peak_bytes <= limit},
                                   {"dominated_by", nullptr}};
+      if (row.wait_ns) line["wait_ns"] = *row.wait_ns;
       if (!row.dominated_by.empty()) line["dominated_by"] = row.dominated_by;
       fmt::print("{}\n", line.dump());
     }

@@ -67,6 +67,19 @@ void print_row(const PlannedCell& planned, std::size_t width, bool margin) {
              launched * 1e-9, 100 * share, time, fits(planned, margin));
 }
 
+// What lies in host memory, what crosses the link in a step, and how long the step waits for it.
+void print_host(const PlannedCell& planned) {
+  if (!planned.record.bytes.host) return;
+  const HostBytes& host = *planned.record.bytes.host;
+  std::string wait = "the rate of the card's link is not known (host_bandwidth)";
+  if (planned.record.predicted_time && planned.record.predicted_time->copy_wait_ns)
+    wait = fmt::format("waits {} for them", format_time(*planned.record.predicted_time->copy_wait_ns));
+  else if (planned.record.device.kind == "cpu")
+    wait = "on a CPU host memory is the same memory: nothing is won";
+  fmt::print("  host memory: states {}, arena {}; a step copies {} to it and {} from it; {}\n", bytes(host.state),
+             bytes(host.arena), bytes(host.copied_to), bytes(host.copied_from), wait);
+}
+
 // The card's roofline where one is named, else what this machine's operations took, else its own roofline, else nothing.
 TimesFrom times_for(const std::optional<Card>& card, const Machine& machine) {
   if (card) return {TimeModel{.ceilings = *card}, "roofline of " + card->name, "roofline of " + card->name};
@@ -162,6 +175,7 @@ void plan(const PlanCommand& command) {
     } else {
       if (&cell == &cells.front()) print_header(width, times);
       print_row(planned, width, card || budget > 0);
+      print_host(planned);
     }
   }
   if (!command.dump && !command.json) print_fit(fit);

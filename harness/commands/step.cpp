@@ -79,7 +79,7 @@ constexpr double not_computed = std::numeric_limits<double>::quiet_NaN();
 struct Measured {
   double loss = 0, gradient_norm = 0;
   std::vector<double> step_ns;  // of the steps after the first
-  std::optional<std::int64_t> used_peak_bytes;
+  std::optional<std::int64_t> used_peak_bytes, used_host_bytes;
   std::vector<std::string> differences;
 };
 
@@ -110,6 +110,7 @@ Measured measure(const StepCommand& command, const Machine& machine, Session& se
     session.trainer().write_next_batch();
     const Executor::UsedBytes used = session.executor().measure_used_bytes(session.trainer().next_learning_rate());
     measured.used_peak_bytes = used.states + used.arena;
+    measured.used_host_bytes = used.host_states + used.host_arena;
     measured.differences = used.differences;
   }
   for (std::int64_t i = 0; i < command.steps; ++i) {
@@ -161,6 +162,10 @@ void print_result(const StepCommand& command, const Machine& machine, const Sess
     line["step_time_ns"] = time_json(m.step_ns);
     line["used_peak"] = *m.used_peak_bytes;
     line["predicted_peak"] = session.predicted_peak_bytes();
+    if (session.predicted_host_bytes() > 0) {
+      line["used_host"] = *m.used_host_bytes;
+      line["predicted_host"] = session.predicted_host_bytes();
+    }
     line["differences"] = m.differences;
     fmt::print("{}\n", line.dump());
     return;

@@ -19,7 +19,7 @@ struct CpuExecutor::Parts {
   const Machine machine;
   Threads threads;
   StateStore states;
-  Region arena;
+  Region arena, host_arena;  // on a CPU a copy to the host goes to other memory of the same kind
   std::vector<CpuRun> runs;  // by operation
   std::array<std::size_t, 4> section_begins{};
   Observer* observer = nullptr;
@@ -30,7 +30,8 @@ struct CpuExecutor::Parts {
         machine(m),
         threads(m.threads),
         states(p),
-        arena(std::max(memory_plan.arena_bytes, arena_alignment_bytes)) {
+        arena(std::max(memory_plan.arena_bytes, arena_alignment_bytes)),
+        host_arena(memory_plan.host_arena_bytes) {
     for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
     for (std::size_t s = 1; s < section_begins.size(); ++s) section_begins[s] += section_begins[s - 1];
     for (std::size_t i = 0; i < program.operations.size(); ++i) runs.push_back(bind(i));
@@ -38,7 +39,8 @@ struct CpuExecutor::Parts {
 
   [[nodiscard]] ControlBlock& control() const { return *reinterpret_cast<ControlBlock*>(states.at(program.control)); }
   [[nodiscard]] std::byte* address(ValueId id) const {
-    return arena.base() + plan.placements[static_cast<std::size_t>(id.index)].offset_bytes;
+    const Placement& place = plan.placements[static_cast<std::size_t>(id.index)];
+    return (place.memory == Memory::host ? host_arena : arena).base() + place.offset_bytes;
   }
 
   CpuRun bind(std::size_t index) {
@@ -54,7 +56,12 @@ struct CpuExecutor::Parts {
       binding.ins.push_back(base + in.view.offset * size_bytes(program.type(in).dtype));
     }
     for (const ValueId out : op.outs) binding.outs.push_back(address(out));
-    for (const Write& write : op.writes) binding.writes.push_back(states.at(write.state));
+    for (const Write& write : op.writes) {
+      binding.writes.push_back(write.is_staged() ? binding.outs[static_cast<std::size_t>(write.out)]
+                                                 : states.at(write.state));
+      binding.held.push_back(write.is_staged() ? binding.ins[static_cast<std::size_t>(write.in)]
+                                               : states.at(write.state));
+    }
     if (op.workspace_bytes > 0) binding.workspace = arena.base() + plan.workspace_offsets[index];
     return row_of(*op.kind).cpu.bind(binding);
   }
@@ -77,20 +84,24 @@ namespace {
 
 class HostMemory final : public StepMemory {
  public:
-  HostMemory(std::byte* arena, const StateStore& states) : arena_(arena), states_(states) {}
-  [[nodiscard]] std::byte* arena() const override { return arena_; }
+  HostMemory(std::byte* arena, std::byte* host_arena, const StateStore& states)
+      : arena_(arena), host_arena_(host_arena), states_(states) {}
+  [[nodiscard]] std::byte* arena(Memory memory) const override {
+    return memory == Memory::device ? arena_ : host_arena_;
+  }
   [[nodiscard]] std::byte* state(StateId id) const override { return states_.at(id); }
-  [[nodiscard]] std::int64_t states_bytes() const override { return states_.allocated_bytes(); }
-  void fill(std::byte* begin, std::int64_t bytes, std::byte pattern) override {
+  [[nodiscard]] std::int64_t states_bytes(Memory memory) const override { return states_.allocated_bytes(memory); }
+  void fill(Memory, std::byte* begin, std::int64_t bytes, std::byte pattern) override {
     std::memset(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes));
   }
-  [[nodiscard]] std::int64_t touched(const std::byte* begin, std::int64_t bytes, std::byte pattern) const override {
+  [[nodiscard]] std::int64_t touched(Memory, const std::byte* begin, std::int64_t bytes,
+                                     std::byte pattern) const override {
     while (bytes > 0 && begin[bytes - 1] == pattern) --bytes;
     return bytes;
   }
 
  private:
-  std::byte* arena_;
+  std::byte *arena_, *host_arena_;
   const StateStore& states_;
 };
 
@@ -171,7 +182,7 @@ Executor::UsedBytes CpuExecutor::measure_used_bytes(double learning_rate) {
   const auto restore = [&] {
     for (std::size_t r = 0; r < saved.size(); ++r) std::ranges::copy(saved[r], parts_->states.regions()[r].base());
   };
-  HostMemory memory(parts_->arena.base(), parts_->states);
+  HostMemory memory(parts_->arena.base(), parts_->host_arena.base(), parts_->states);
   TouchedBytes touched(parts_->program, parts_->plan, memory);
   for (const std::byte pattern : poison_patterns) {
     restore();

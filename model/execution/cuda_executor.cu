@@ -15,6 +15,7 @@
 #include "model/execution/cuda_step_memory.cuh"
 #include "model/execution/state_store.h"
 #include "model/operations/list_cuda.cuh"
+#include "model/program/copy.h"
 #include "model/program/simulated_card.h"
 
 namespace stepscope {
@@ -70,6 +71,10 @@ struct CudaExecutor::Parts {
   CudnnLibrary cudnn;
   CudaStates states;
   DeviceMemory arena;
+  std::optional<PinnedMemory> host_arena;
+  std::vector<std::vector<std::size_t>>
+      awaited;  // by operation, and after the last: copies that are complete before it begins
+  std::optional<HostCopies> copies;  // that run beside other work
   std::vector<CudaRun> runs;  // by operation
   std::array<std::size_t, 4> section_begins{};
   Observer* observer = nullptr;
@@ -95,7 +100,13 @@ struct CudaExecutor::Parts {
         held(needed_bytes(p, memory_plan)),
         matmuls(std::move(tuning)),
         states((require_room(held.bytes()), p)),
-        arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))) {
+        arena(static_cast<std::size_t>(std::max(memory_plan.arena_bytes, arena_alignment_bytes))),
+        awaited(p.operations.size() + 1) {
+    if (plan.host_arena_bytes > 0) host_arena.emplace(static_cast<std::size_t>(plan.host_arena_bytes));
+    for (std::size_t i = 0; i < program.operations.size(); ++i)
+      if (program.operations[i].runs_beside())
+        awaited[static_cast<std::size_t>(program.operations[i].complete_before)].push_back(i);
+    if (std::ranges::any_of(program.operations, &Operation::runs_beside)) copies.emplace(program.operations.size());
     for (const Operation& op : program.operations) ++section_begins[static_cast<std::size_t>(op.section) + 1];
     for (std::size_t s = 1; s < section_begins.size(); ++s) section_begins[s] += section_begins[s - 1];
     for (std::size_t i = 0; i < program.operations.size(); ++i) runs.push_back(bind(i));
@@ -109,7 +120,8 @@ struct CudaExecutor::Parts {
     return reinterpret_cast<ControlBlock*>(states.at(program.control));
   }
   [[nodiscard]] std::byte* address(ValueId id) const {
-    return arena.data() + plan.placements[static_cast<std::size_t>(id.index)].offset_bytes;
+    const Placement& place = plan.placements[static_cast<std::size_t>(id.index)];
+    return (place.memory == Memory::host ? host_arena->data() : arena.data()) + place.offset_bytes;
   }
 
   CudaRun bind(std::size_t index) {
@@ -125,7 +137,11 @@ struct CudaExecutor::Parts {
       binding.ins.push_back(base + in.view.offset * size_bytes(program.type(in).dtype));
     }
     for (const ValueId out : op.outs) binding.outs.push_back(address(out));
-    for (const Write& write : op.writes) binding.writes.push_back(states.at(write.state));
+    for (const Write& write : op.writes) {
+      const bool staged = write.is_staged();
+      binding.writes.push_back(staged ? binding.outs[static_cast<std::size_t>(write.out)] : states.at(write.state));
+      binding.held.push_back(staged ? binding.ins[static_cast<std::size_t>(write.in)] : states.at(write.state));
+    }
     if (op.workspace_bytes > 0) binding.workspace = arena.data() + plan.workspace_offsets[index];
     CudaRun run = cuda_row_of(*op.kind).bind(binding);
     return simulation == nullptr ? run : told_of(op, std::move(run));
@@ -146,13 +162,27 @@ struct CudaExecutor::Parts {
   }
   void issue(Section section, int micro_step) const {
     const CudaIssue how{stream.get(), micro_step == 0};
+    const bool alone = observer != nullptr && observer->takes_times();  // then nothing runs beside what is timed
     walk(section, [&](std::size_t i) {
+      if (!alone) await_copies(section, i);
       if (observer != nullptr) observer->operation_begins(static_cast<int>(i), micro_step);
-      runs[i](how);
+      alone ? runs[i](how) : begin(i, how);
       if (observer == nullptr) return;
-      if (observer->takes_times()) stream.synchronise();
+      if (alone) stream.synchronise();
       observer->operation_ends(static_cast<int>(i), micro_step);
     });
+    if (!alone) await_copies(section, section_begins[static_cast<std::size_t>(section) + 1]);
+  }
+  // Those of the section: what one before it left was awaited where that ended, in another graph.
+  void await_copies(Section section, std::size_t operation) const {
+    for (const std::size_t copy : awaited[operation])
+      if (program.operations[copy].section == section) copies->await(copy, stream);
+  }
+  void begin(std::size_t i, const CudaIssue& how) const {
+    const Operation& op = program.operations[i];
+    if (!op.runs_beside()) return runs[i](how);
+    const auto run_on = [&](cudaStream_t link) { runs[i]({link, how.first_micro_step}); };
+    copies->begin(run_on, i, op.kind == &copy_to_host_kind, stream);
   }
   void issue_first() const {
     issue(Section::prologue, 0);
@@ -184,12 +214,26 @@ struct CudaExecutor::Parts {
     results_on_host = false;
   }
 
+  void clear(StateId id) const {
+    const State& state = program.state(id);
+    const auto bytes = static_cast<std::size_t>(state.type.size_bytes());
+    if (state.memory == Memory::device) {
+      STEPSCOPE_CUDA(cudaMemsetAsync(states.at(id), 0, bytes, stream.get()));
+    } else {
+      synchronise();
+      std::memset(states.at(id), 0, bytes);
+    }
+  }
+
   void fetch_results() {
     if (!results_on_card) return;
     copy(&block.token_count, &control_on_card()->token_count, results_bytes, cudaMemcpyDeviceToHost);
     results_on_card = false;
   }
 
+  [[nodiscard]] static cudaMemcpyKind way(Memory memory, cudaMemcpyKind on_card) {
+    return memory == Memory::host ? cudaMemcpyHostToHost : on_card;
+  }
   void copy(void* to, const void* from, std::int64_t bytes, cudaMemcpyKind kind) const {
     synchronise();
     STEPSCOPE_CUDA(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), kind));
@@ -205,11 +249,16 @@ struct CudaExecutor::Parts {
       saved.emplace_back(memory.bytes());
       copy(saved.back().data(), memory.data(), std::ssize(saved.back()), cudaMemcpyDeviceToHost);
     }
+    for (const PinnedMemory& memory : states.host_allocations())
+      saved.emplace_back(memory.data(), memory.data() + memory.bytes());
     return saved;
   }
   void write_states(const std::vector<std::vector<std::byte>>& saved) const {
-    for (std::size_t i = 0; i < saved.size(); ++i)
+    const std::size_t on_card = states.allocations().size();
+    for (std::size_t i = 0; i < on_card; ++i)
       copy(states.allocations()[i].data(), saved[i].data(), std::ssize(saved[i]), cudaMemcpyHostToDevice);
+    for (std::size_t i = on_card; i < saved.size(); ++i)
+      std::memcpy(states.host_allocations()[i - on_card].data(), saved[i].data(), saved[i].size());
   }
 
   void issue_step() const {
@@ -240,10 +289,7 @@ CudaExecutor::~CudaExecutor() = default;
 void CudaExecutor::initialise(std::uint64_t seed) {
   const Program& program = parts_->program;
   for (const StateKind kind : {StateKind::copy, StateKind::gradient, StateKind::moment})
-    for (const StateId id : program.states_of(kind))
-      STEPSCOPE_CUDA(cudaMemsetAsync(parts_->states.at(id), 0,
-                                     static_cast<std::size_t>(program.state(id).type.size_bytes()),
-                                     parts_->stream.get()));
+    for (const StateId id : program.states_of(kind)) parts_->clear(id);
   if (computes()) initialise_parameters(seed);
   parts_->block = ControlBlock{.seed = seed, .loss_scale = program.initial_loss_scale};
   parts_->results_on_card = false;
@@ -265,19 +311,22 @@ void CudaExecutor::write(StateId state, std::span<const std::byte> bytes) {
   const State& s = parts_->program.state(state);
   require_size(s.name, bytes.size(), s.type.size_bytes());
   if (s.kind == StateKind::batch) return parts_->batches.send(parts_->states.at(state), state, bytes);
-  parts_->copy(parts_->states.at(state), bytes.data(), s.type.size_bytes(), cudaMemcpyHostToDevice);
+  parts_->copy(parts_->states.at(state), bytes.data(), s.type.size_bytes(),
+               parts_->way(s.memory, cudaMemcpyHostToDevice));
 }
 
 void CudaExecutor::read(StateId state, std::span<std::byte> bytes) const {
   const State& s = parts_->program.state(state);
   require_size(s.name, bytes.size(), s.type.size_bytes());
-  parts_->copy(bytes.data(), parts_->states.at(state), s.type.size_bytes(), cudaMemcpyDeviceToHost);
+  parts_->copy(bytes.data(), parts_->states.at(state), s.type.size_bytes(),
+               parts_->way(s.memory, cudaMemcpyDeviceToHost));
 }
 
 void CudaExecutor::read(ValueId value, std::span<std::byte> bytes) const {
   const Value& v = parts_->program.value(value);
   require_size(v.name, bytes.size(), v.type.size_bytes());
-  parts_->copy(bytes.data(), parts_->address(value), v.type.size_bytes(), cudaMemcpyDeviceToHost);
+  parts_->copy(bytes.data(), parts_->address(value), v.type.size_bytes(),
+               parts_->way(v.memory, cudaMemcpyDeviceToHost));
 }
 
 // What the caller does to it reaches the card with the next step.
@@ -350,7 +399,7 @@ Executor::UsedBytes CudaExecutor::measure_used_bytes(double learning_rate) {
     p.write_states(saved);
     control() = kept;
   };
-  CudaStepMemory memory(p.stream, p.arena.data(), p.states);
+  CudaStepMemory memory(p.stream, p.arena.data(), p.host_arena ? p.host_arena->data() : nullptr, p.states);
   TouchedBytes touched(p.program, p.plan, memory);
   for (const std::byte pattern : poison_patterns) {
     restore();

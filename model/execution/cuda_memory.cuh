@@ -13,31 +13,55 @@
 
 namespace stepscope {
 
-// Where the states of a program lie on a card: one allocation a kind, each state at a multiple of 256 bytes.
+// Where the states of a program lie: one allocation a kind on the card, and one in pinned memory for those of the host's, each state at a
+// multiple of 256 bytes.
 class CudaStates {
  public:
   explicit CudaStates(const Program& program) : addresses_(program.states.size()) {
-    for (const StateKind kind : {StateKind::parameter, StateKind::copy, StateKind::gradient, StateKind::moment,
-                                 StateKind::batch, StateKind::control}) {
+    for (const StateAllocation& allocation : state_allocations(program)) {
       std::vector<std::int64_t> offsets;
       std::int64_t size = 0;
-      const std::vector<StateId> ids = program.states_of(kind);
-      for (const StateId id : ids) {
+      for (const StateId id : allocation.states) {
         offsets.push_back(size);
         size += round_up(program.state(id).type.size_bytes(), arena_alignment_bytes);
       }
-      if (size == 0) continue;
-      memory_.emplace_back(static_cast<std::size_t>(size));
-      for (std::size_t i = 0; i < ids.size(); ++i)
-        addresses_[static_cast<std::size_t>(ids[i].index)] = memory_.back().data() + offsets[i];
+      const auto bytes = static_cast<std::size_t>(size);
+      const bool on_host = allocation.memory == Memory::host;
+      std::byte* base = on_host ? host_memory_.emplace_back(bytes).data() : memory_.emplace_back(bytes).data();
+      for (std::size_t i = 0; i < offsets.size(); ++i)
+        addresses_[static_cast<std::size_t>(allocation.states[i].index)] = base + offsets[i];
     }
   }
   [[nodiscard]] std::byte* at(StateId id) const { return addresses_[static_cast<std::size_t>(id.index)]; }
   [[nodiscard]] std::span<const DeviceMemory> allocations() const { return memory_; }
+  [[nodiscard]] std::span<const PinnedMemory> host_allocations() const { return host_memory_; }
 
  private:
   std::vector<DeviceMemory> memory_;
+  std::vector<PinnedMemory> host_memory_;
   std::vector<std::byte*> addresses_;  // by state
+};
+
+// Copies between the card and the host that run beside its work: a stream a direction, and where each is complete.
+//     copies.begin(run, i, to_host, how);   ...   copies.await(i, stream);         // before what reads its result, or overwrites its operand
+class HostCopies {
+ public:
+  explicit HostCopies(std::size_t copies) : complete_(copies) {}
+
+  template <class Run>
+  void begin(const Run& run, std::size_t copy, bool to_host, const Stream& compute) const {
+    const Stream& link = to_host ? to_host_ : from_host_;
+    issued_.record(compute.get());
+    link.wait_for(issued_);
+    run(link.get());
+    complete_[copy].record(link.get());
+  }
+  void await(std::size_t copy, const Stream& compute) const { compute.wait_for(complete_[copy]); }
+
+ private:
+  Stream to_host_, from_host_;
+  StreamMark issued_;
+  std::vector<StreamMark> complete_;  // by copy
 };
 
 // Batches on their way to a card, on a stream of their own: from pinned memory, as soon as the running step has read its batch. Micro-steps

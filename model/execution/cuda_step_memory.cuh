@@ -27,19 +27,35 @@ static __global__ void last_other_byte_kernel(const unsigned char* bytes, std::i
 
 class CudaStepMemory final : public StepMemory {
  public:
-  CudaStepMemory(const Stream& stream, std::byte* arena, const CudaStates& states)
-      : stream_(stream), arena_(arena), states_(states) {}
-  [[nodiscard]] std::byte* arena() const override { return arena_; }
+  CudaStepMemory(const Stream& stream, std::byte* arena, std::byte* host_arena, const CudaStates& states)
+      : stream_(stream), arena_(arena), host_arena_(host_arena), states_(states) {}
+  [[nodiscard]] std::byte* arena(Memory memory) const override {
+    return memory == Memory::device ? arena_ : host_arena_;
+  }
   [[nodiscard]] std::byte* state(StateId id) const override { return states_.at(id); }
-  [[nodiscard]] std::int64_t states_bytes() const override {
+  [[nodiscard]] std::int64_t states_bytes(Memory where) const override {
     std::size_t sum = 0;
-    for (const DeviceMemory& memory : states_.allocations()) sum += memory.bytes();
+    if (where == Memory::device)
+      for (const DeviceMemory& memory : states_.allocations()) sum += memory.bytes();
+    else
+      for (const PinnedMemory& memory : states_.host_allocations()) sum += memory.bytes();
     return static_cast<std::int64_t>(sum);
   }
-  void fill(std::byte* begin, std::int64_t bytes, std::byte pattern) override {
+  void fill(Memory where, std::byte* begin, std::int64_t bytes, std::byte pattern) override {
+    if (where == Memory::host) {
+      stream_.synchronise();
+      std::memset(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes));
+      return;
+    }
     STEPSCOPE_CUDA(cudaMemsetAsync(begin, static_cast<int>(pattern), static_cast<std::size_t>(bytes), stream_.get()));
   }
-  [[nodiscard]] std::int64_t touched(const std::byte* begin, std::int64_t bytes, std::byte pattern) const override {
+  [[nodiscard]] std::int64_t touched(Memory where, const std::byte* begin, std::int64_t bytes,
+                                     std::byte pattern) const override {
+    if (where == Memory::host) {
+      stream_.synchronise();
+      while (bytes > 0 && begin[bytes - 1] == pattern) --bytes;
+      return bytes;
+    }
     launch(last_other_byte_kernel, 1, scan_threads, 0, stream_.get(), reinterpret_cast<const unsigned char*>(begin),
            bytes, static_cast<unsigned char>(pattern), reinterpret_cast<std::int64_t*>(past_.data()));
     stream_.synchronise();
@@ -50,7 +66,7 @@ class CudaStepMemory final : public StepMemory {
 
  private:
   const Stream& stream_;
-  std::byte* arena_;
+  std::byte *arena_, *host_arena_;
   const CudaStates& states_;
   DeviceMemory past_{sizeof(std::int64_t)};
 };

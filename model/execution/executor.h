@@ -54,6 +54,8 @@ class Executor {
     std::int64_t states = 0;  // bytes of the states' allocations
     std::int64_t arena = 0;  // up to the last byte that any operation touched, rounded up to 256
     std::int64_t largest_live = 0;  // greatest sum of measured values alive at once
+    std::int64_t host_states = 0, host_arena = 0,
+                 host_largest_live = 0;  // the same in host memory; the three above are the device's
     std::vector<std::string> differences;
   };
   [[nodiscard]] virtual UsedBytes measure_used_bytes(double learning_rate) = 0;

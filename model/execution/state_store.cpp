@@ -9,16 +9,15 @@
 namespace stepscope {
 
 StateStore::StateStore(const Program& program) : program_(program), addresses_(program.states.size()) {
-  for (const StateKind kind : {StateKind::parameter, StateKind::copy, StateKind::gradient, StateKind::moment,
-                               StateKind::batch, StateKind::control}) {
+  for (const StateAllocation& allocation : state_allocations(program)) {
     std::vector<std::pair<StateId, std::int64_t>> offsets;
     std::int64_t size = 0;
-    for (const StateId id : program.states_of(kind)) {
+    for (const StateId id : allocation.states) {
       offsets.emplace_back(id, size);
       size += round_up(program.state(id).type.size_bytes(), arena_alignment_bytes);
     }
-    if (size == 0) continue;
     regions_.emplace_back(size);
+    memories_.push_back(allocation.memory);
     for (const auto& [id, offset] : offsets)
       addresses_[static_cast<std::size_t>(id.index)] = regions_.back().base() + offset;
   }
@@ -28,9 +27,9 @@ std::span<std::byte> StateStore::bytes_of(StateId id) const {
   return {at(id), static_cast<std::size_t>(program_.state(id).type.size_bytes())};
 }
 
-std::int64_t StateStore::allocated_bytes() const {
+std::int64_t StateStore::allocated_bytes(Memory memory) const {
   std::int64_t sum = 0;
-  for (const Region& region : regions_) sum += region.bytes();
+  for (std::size_t r = 0; r < regions_.size(); ++r) sum += memories_[r] == memory ? regions_[r].bytes() : 0;
   return sum;
 }
 

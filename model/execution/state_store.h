@@ -1,4 +1,4 @@
-// Where the states of a program lie on the CPU: one allocation a kind, each state at a multiple of 256 bytes.
+// Where the states of a program lie on the CPU: one allocation a kind and memory, each state at a multiple of 256 bytes.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,14 @@ class StateStore {
 
   [[nodiscard]] std::byte* at(StateId id) const { return addresses_[static_cast<std::size_t>(id.index)]; }
   [[nodiscard]] std::span<std::byte> bytes_of(StateId id) const;
-  [[nodiscard]] std::int64_t allocated_bytes() const;  // as asked of the machine
+  [[nodiscard]] std::int64_t allocated_bytes(Memory memory) const;  // as asked of the machine
   [[nodiscard]] std::span<const Region> regions() const { return regions_; }
   void initialise(std::uint64_t seed);  // parameters by their laws, everything but batch and control else 0
 
  private:
   const Program& program_;
   std::vector<Region> regions_;
+  std::vector<Memory> memories_;  // by region: which one it stands for; on a CPU both are the same
   std::vector<std::byte*> addresses_;  // by state
 };
 

@@ -22,11 +22,12 @@ inline constexpr std::array poison_patterns{std::byte{0xA5}, std::byte{0x5A}};
 class StepMemory {
  public:
   virtual ~StepMemory() = default;
-  [[nodiscard]] virtual std::byte* arena() const = 0;
+  [[nodiscard]] virtual std::byte* arena(Memory memory) const = 0;  // null where nothing lies there
   [[nodiscard]] virtual std::byte* state(StateId id) const = 0;
-  [[nodiscard]] virtual std::int64_t states_bytes() const = 0;  // of the states' allocations, as asked of the machine
-  virtual void fill(std::byte* begin, std::int64_t bytes, std::byte pattern) = 0;
-  [[nodiscard]] virtual std::int64_t touched(const std::byte* begin, std::int64_t bytes,
+  [[nodiscard]] virtual std::int64_t states_bytes(
+      Memory memory) const = 0;  // of the states' allocations, as asked of the machine
+  virtual void fill(Memory memory, std::byte* begin, std::int64_t bytes, std::byte pattern) = 0;
+  [[nodiscard]] virtual std::int64_t touched(Memory memory, const std::byte* begin, std::int64_t bytes,
                                              std::byte pattern) const = 0;  // up to the last that is not the pattern
 };
 
@@ -43,7 +44,11 @@ class TouchedBytes {
  private:
   [[nodiscard]] std::vector<StateId> written_anew() const;  // gradients and copies
   [[nodiscard]] std::int64_t room_of(StateId id) const;  // its bytes, rounded up to the next state
-  [[nodiscard]] std::int64_t measured_largest_live() const;
+  [[nodiscard]] std::byte* address(const Placement& place) const {
+    return memory_.arena(place.memory) + place.offset_bytes;
+  }
+  void note_read(ValueId id, int operation);
+  [[nodiscard]] std::int64_t measured_largest_live(Memory memory) const;
 
   const Program& program_;
   const MemoryPlan& plan_;

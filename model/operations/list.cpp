@@ -9,6 +9,7 @@
 #include "model/operations/attention/attention_cpu.h"
 #include "model/operations/cast/cast.h"
 #include "model/operations/cast/cast_cpu.h"
+#include "model/operations/copy/copy_cpu.h"
 #include "model/operations/count_tokens/count_tokens.h"
 #include "model/operations/count_tokens/count_tokens_cpu.h"
 #include "model/operations/cross_entropy/cross_entropy.h"
@@ -40,12 +41,15 @@
 #include "model/operations/swiglu/swiglu.h"
 #include "model/operations/swiglu/swiglu_cpu.h"
 #include "model/program/add.h"
+#include "model/program/copy.h"
 
 namespace stepscope {
 
 std::span<const OperationRow> operation_list() {
   static const OperationRow rows[] = {
       {&cast_kind, {nullptr, bind_cast_cpu}},
+      {&copy_to_host_kind, {nullptr, bind_copy_cpu}},
+      {&copy_from_host_kind, {nullptr, bind_copy_cpu}},
       {&count_tokens_kind, {nullptr, bind_count_tokens_cpu}},
       {&embedding_kind, {nullptr, bind_embedding_cpu}},
       {&embedding_gradient_kind, {embedding_gradient_cpu_workspace, bind_embedding_gradient_cpu}},

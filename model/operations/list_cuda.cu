@@ -9,6 +9,7 @@
 #include "model/operations/attention/attention_cuda.cuh"
 #include "model/operations/cast/cast.h"
 #include "model/operations/cast/cast_cuda.cuh"
+#include "model/operations/copy/copy_cuda.cuh"
 #include "model/operations/count_tokens/count_tokens.h"
 #include "model/operations/count_tokens/count_tokens_cuda.cuh"
 #include "model/operations/cross_entropy/cross_entropy.h"
@@ -41,6 +42,7 @@
 #include "model/operations/swiglu/swiglu.h"
 #include "model/operations/swiglu/swiglu_cuda.cuh"
 #include "model/program/add.h"
+#include "model/program/copy.h"
 
 namespace stepscope {
 
@@ -49,6 +51,8 @@ std::span<const CudaRow> cuda_operation_list() {
       {&add_kind, {nullptr, bind_add_cuda}},
       {&add_rows_kind, {nullptr, bind_add_rows_cuda}},
       {&cast_kind, {nullptr, bind_cast_cuda}},
+      {&copy_to_host_kind, {nullptr, bind_copy_to_host_cuda}},
+      {&copy_from_host_kind, {nullptr, bind_copy_from_host_cuda}},
       {&count_tokens_kind, {nullptr, bind_count_tokens_cuda}},
       {&embedding_kind, {nullptr, bind_embedding_cuda}},
       {&embedding_gradient_kind, {embedding_gradient_cuda_workspace, bind_embedding_gradient_cuda}},

@@ -17,7 +17,8 @@ struct OperationBinding {
   std::vector<std::byte*> ins =
       {};  // first element of the operand's view; a view's micro_stride is left to the operation
   std::vector<std::byte*> outs = {};  // whole values
-  std::vector<std::byte*> writes = {};  // whole states
+  std::vector<std::byte*> writes = {};  // whole states; of one in host memory the output that it goes out by
+  std::vector<std::byte*> held = {};  // what those states hold before, where that is in another place: else empty
   std::byte* workspace = nullptr;  // operation->workspace_bytes, 256-byte aligned, content undefined
   ControlBlock* control = nullptr;
 
@@ -32,6 +33,10 @@ struct OperationBinding {
   template <class T>
   [[nodiscard]] T* write(int i) const {
     return reinterpret_cast<T*>(writes[static_cast<std::size_t>(i)]);
+  }
+  template <class T>
+  [[nodiscard]] const T* before_write(int i) const {
+    return reinterpret_cast<const T*>((held.empty() ? writes : held)[static_cast<std::size_t>(i)]);
   }
   [[nodiscard]] const View& in_view(int i) const { return operation->ins[static_cast<std::size_t>(i)].view; }
   [[nodiscard]] DType in_dtype(int i) const { return program->type(operation->ins[static_cast<std::size_t>(i)]).dtype; }

@@ -55,7 +55,7 @@ StateId Builder::batch_state(std::string_view name, const TensorType& type) {
 namespace {
 std::vector<ValueId> append_outputs(Program& program, Operation& operation) {
   for (const Output& output : operation.kind->outputs(program, operation)) {
-    program.values.push_back({std::string(output.name), output.type, operation.site, output.role});
+    program.values.push_back({std::string(output.name), output.type, operation.site, output.role, output.memory});
     operation.outs.push_back({static_cast<int>(program.values.size()) - 1});
   }
   return operation.outs;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "model/program/copy_schedule.h"
+
 namespace stepscope {
 
 namespace {
@@ -52,6 +54,7 @@ OperationCost cost_of(const Program& program, const Operation& operation, int mi
     cost.read_bytes += std::min(in.view.shape.elements(), most) * size_bytes(program.type(in).dtype);
   for (const ValueId out : operation.outs) cost.written_bytes += program.value(out).type.size_bytes();
   for (const Write& write : operation.writes) {
+    if (write.is_staged()) continue;  // an operand and an output already
     const TensorType& type = program.state(write.state).type;
     const bool adds =
         write.accumulate == Accumulate::always || (write.accumulate == Accumulate::after_first && micro_step > 0);
@@ -86,7 +89,10 @@ OperationTimes roofline_times(const Program& program, const Card& card) {
   OperationTimes times;
   times.reserve(program.operations.size());
   for (const Operation& op : program.operations)
-    times.push_back(roofline_ns(program, op, card, program.micro_steps > 1 ? 1 : 0));
+    times.push_back(op.kind->copies && card.host_bandwidth > 0
+                        ? 0
+                        : roofline_ns(program, op, card, program.micro_steps > 1 ? 1 : 0));
+  add_copy_waits(program, card.host_bandwidth, times);
   return times;
 }
 

@@ -80,7 +80,8 @@ struct StepFlops {  // of one optimizer step: all micro-steps
 
 // Roofline: the greater of FLOPs by peak and bytes by bandwidth, ns.
 [[nodiscard]] double roofline_ns(const Program& program, const Operation& operation, const Card& card, int micro_step);
-// An operation at a time, one micro-step of each: a later one where there are several.
+// An operation at a time, one micro-step of each: a later one where there are several. A copy between memories takes what the step waits
+// for it (copy_schedule.h); where the link's rate is not known, as long as memory takes for its bytes.
 [[nodiscard]] OperationTimes roofline_times(const Program& program, const Card& card);
 // The sum over a whole step: micro operations count micro_steps times.
 [[nodiscard]] double step_time_ns(const Program& program, const OperationTimes& times);

@@ -5,6 +5,7 @@
 
 #include "model/base/error.h"
 #include "model/program/add.h"
+#include "model/program/copy.h"
 
 namespace stepscope {
 
@@ -21,6 +22,8 @@ bool is_trainable(const Program& program, const Operand& operand) {
 Differentiation::Differentiation(const Program& forward, const KeepSet* keep, std::optional<DType> matrices)
     : program_(forward), forward_count_(static_cast<int>(forward.operations.size())), keep_(keep) {
   producer_.assign(program_.values.size(), -1);
+  for (const Operation& op : program_.operations)
+    if (op.kind == &copy_to_host_kind) on_host_[op.ins[0].value()] = op.outs[0];
   needs_gradient_.assign(program_.values.size(), 0);
   for (int i = 0; i < forward_count_; ++i) {
     const Operation& op = program_.operations[static_cast<std::size_t>(i)];
@@ -63,6 +66,7 @@ int Differentiation::readers(ValueId id) const {
 Operand Differentiation::adjoint(ValueId out) const { return whole(program_, adjoint_.at(out)); }
 
 bool Differentiation::is_kept(ValueId id) const {
+  if (on_host_.contains(id)) return false;
   if (keep_ == nullptr || keep_->contains(id)) return true;
   return !program_.operations[static_cast<std::size_t>(producer_[static_cast<std::size_t>(id.index)])].writes.empty();
 }
@@ -77,22 +81,32 @@ Operand Differentiation::value(const Operand& forward_operand) {
 Operand Differentiation::value(ValueId id) {
   read_by_backward_.insert(id);
   if (is_kept(id)) return whole(program_, id);
-  if (!twin_.contains(id)) repeat(id);
+  if (!twin_.contains(id)) on_host_.contains(id) ? fetch(id) : repeat(id);
   return whole(program_, twin_.at(id));
+}
+
+void Differentiation::fetch(ValueId wanted) {
+  Operation back{.kind = &copy_from_host_kind, .ins = {whole(program_, on_host_.at(wanted))}, .phase = Phase::backward};
+  back.site = program_.value(wanted).site;
+  back.original = current_index_;
+  twin_[wanted] = append(std::move(back)).front();
 }
 
 // Emits again, in their first order, the operations that `wanted` needs back to kept values, states and earlier twins.
 void Differentiation::repeat(ValueId wanted) {
   std::set<int> cone;
-  std::vector<ValueId> open{wanted};
+  std::vector<ValueId> open{wanted}, fetched;
   while (!open.empty()) {
     const ValueId id = open.back();
     open.pop_back();
     const int producer = producer_[static_cast<std::size_t>(id.index)];
     if (!cone.insert(producer).second) continue;
     for (const Operand& in : program_.operations[static_cast<std::size_t>(producer)].ins)
-      if (in.is_value() && !is_kept(in.value()) && !twin_.contains(in.value())) open.push_back(in.value());
+      if (in.is_value() && !is_kept(in.value()) && !twin_.contains(in.value()))
+        (on_host_.contains(in.value()) ? fetched : open).push_back(in.value());
   }
+  for (const ValueId id : fetched)
+    if (!twin_.contains(id)) fetch(id);
   for (const int index : cone) {
     Operation again = program_.operations[static_cast<std::size_t>(index)];
     const std::vector<ValueId> originals = std::exchange(again.outs, {});
@@ -102,13 +116,13 @@ void Differentiation::repeat(ValueId wanted) {
     again.original = index;
     const std::vector<ValueId> twins = append(std::move(again));
     for (std::size_t i = 0; i < originals.size(); ++i)
-      if (!is_kept(originals[i])) twin_[originals[i]] = twins[i];
+      if (!is_kept(originals[i]) && !on_host_.contains(originals[i])) twin_[originals[i]] = twins[i];
   }
 }
 
 std::vector<ValueId> Differentiation::append(Operation operation) {
   for (const Output& output : operation.kind->outputs(program_, operation)) {
-    program_.values.push_back({std::string(output.name), output.type, operation.site, output.role});
+    program_.values.push_back({std::string(output.name), output.type, operation.site, output.role, output.memory});
     operation.outs.push_back({static_cast<int>(program_.values.size()) - 1});
   }
   program_.operations.push_back(std::move(operation));

@@ -3,6 +3,7 @@
 //     const Program step = differentiate(forward, keepable(forward));          // keep everything: nothing is repeated
 // Backward operations follow the forward ones in reverse. A value that is read but not kept is made again, immediately
 // before its first reader, by the same operations (kind, attributes, random site) from kept values: the same bits.
+// A value that the forward program copies to host memory (copy.h) is fetched from there in the same place, whatever the set says.
 // A loss in pieces (Program::pieces) is differentiated piece by piece: forward and backward of one, then of the next, then
 // backward of all before them.
 // Source: reverse accumulation, Griewank and Walther 2008, chapter 3; design of the keep-set in README "The idea".
@@ -65,6 +66,7 @@ class Differentiation {
   void join_rows(const Operand& forward_operand, ValueId gradient);
   void interleave();
   void repeat(ValueId wanted);
+  void fetch(ValueId wanted);
   bool is_kept(ValueId id) const;
   std::vector<ValueId> append(Operation operation);
 
@@ -74,8 +76,9 @@ class Differentiation {
   std::set<ValueId> read_by_backward_;  // forward values
   std::vector<int> producer_;  // forward value -> operation
   std::vector<char> needs_gradient_;  // by value
+  std::map<ValueId, ValueId> on_host_;  // forward value -> its copy in host memory
   std::map<ValueId, ValueId> adjoint_;  // forward value -> its gradient so far
-  std::map<ValueId, ValueId> twin_;  // forward value -> its repeated twin
+  std::map<ValueId, ValueId> twin_;  // forward value -> its repeated or fetched twin
   std::map<StateId, StateId> gradient_of_;  // parameter -> its gradient state
   std::set<StateId> written_;  // gradient states written so far in the micro-step
   const Operation* current_ = nullptr;  // being differentiated

@@ -14,7 +14,7 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 // In-place rules of one operation that hold whatever is kept; liveness.cpp has the one that depends on it.
 std::vector<InPlace> possible_in_place(const Program& program, const Operation& op) {
   std::vector<InPlace> rules;
-  for (const InPlace& rule : op.kind->in_place) {
+  for (const InPlace& rule : in_place_of(op)) {
     if (rule.out >= static_cast<int>(op.outs.size()) || rule.in >= static_cast<int>(op.ins.size())) continue;
     const Operand& in = op.ins[at(rule.in)];
     if (!in.is_value() || in.view != whole_view(program.type(in).shape)) continue;
@@ -168,6 +168,8 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
     values_[v].forward = v < forward.values.size();
   }
   std::size_t forward_seen = 0;
+  int added = 0;  // copies in the prologue, which the forward program has not and `original` counts
+  for (const Operation& op : step.operations) added += op.kind->copies && op.section == Section::prologue ? 1 : 0;
   for (std::size_t i = 0; i < step.operations.size(); ++i) {
     const Operation& op = step.operations[i];
     Op own{.ins = {},
@@ -185,8 +187,8 @@ KeepSetCost::KeepSetCost(const Program& forward, const Program& step, const Oper
       value.producer = static_cast<int>(i), value.section = op.section, value.stays = !op.writes.empty();
     }
     if (own.backward)
-      own.forward = op.original;
-    else if (forward_seen < forward.operations.size())
+      own.forward = op.original - added;
+    else if (!op.kind->copies && forward_seen < forward.operations.size())
       own.forward = static_cast<int>(forward_seen++);
     operations_.push_back(std::move(own));
   }

@@ -30,6 +30,16 @@ std::vector<Lifetime> lifetimes_of(const Program& program) {
           std::max(life.dies, crosses ? last_of_section[static_cast<std::size_t>(op.section)] : static_cast<int>(i));
     }
   }
+  for (const Operation& op : program.operations) {
+    if (!op.runs_beside()) continue;
+    const auto copied = [&](int value) {
+      Lifetime& life = lives[static_cast<std::size_t>(value)];
+      life.copied_until = std::max(life.copied_until, op.complete_before - 1);
+      life.dies = std::max(life.dies, life.copied_until);
+    };
+    if (op.ins[0].is_value()) copied(op.ins[0].index);
+    for (const ValueId out : op.outs) copied(out.index);
+  }
   return lives;
 }
 
@@ -41,7 +51,7 @@ bool may_take_place(const Program& program, const std::vector<Lifetime>& lives, 
   const TensorType& from = program.type(in);
   const TensorType& to = program.value(op.outs[static_cast<std::size_t>(rule.out)]).type;
   const Lifetime& life = lives[static_cast<std::size_t>(in.index)];
-  if (life.born < 0 || life.dies != index) return false;
+  if (life.born < 0 || life.dies != index || life.copied_until >= index) return false;
   if (program.operations[static_cast<std::size_t>(life.born)].section != op.section) return false;
   if (size_bytes(from.dtype) != size_bytes(to.dtype) || from.shape.elements() != to.shape.elements()) return false;
   if (in.view != whole_view(from.shape)) return false;
@@ -57,7 +67,7 @@ Liveness find_liveness(const Program& program) {
   for (std::size_t i = 0; i < program.operations.size(); ++i) {
     const Operation& op = program.operations[i];
     std::vector<ValueId> taken;
-    for (const InPlace& rule : op.kind->in_place) {
+    for (const InPlace& rule : in_place_of(op)) {
       if (!may_take_place(program, lives, op, static_cast<int>(i), rule)) continue;
       const ValueId in = op.ins[static_cast<std::size_t>(rule.in)].value();
       Lifetime& out = lives[static_cast<std::size_t>(op.outs[static_cast<std::size_t>(rule.out)].index)];
@@ -73,21 +83,26 @@ Liveness find_liveness(const Program& program) {
         buffer.dies = std::max(buffer.dies, life.dies);
       } else {
         life.buffer = static_cast<int>(liveness.buffers.size());
-        liveness.buffers.push_back(
-            {round_up(program.value(id).type.size_bytes(), arena_alignment_bytes), life.born, life.dies, -1});
+        liveness.buffers.push_back({.bytes = round_up(program.value(id).type.size_bytes(), arena_alignment_bytes),
+                                    .born = life.born,
+                                    .dies = life.dies,
+                                    .memory = program.value(id).memory});
       }
     }
     if (op.workspace_bytes > 0)
-      liveness.buffers.push_back({round_up(op.workspace_bytes, arena_alignment_bytes), static_cast<int>(i),
-                                  static_cast<int>(i), static_cast<int>(i)});
+      liveness.buffers.push_back({.bytes = round_up(op.workspace_bytes, arena_alignment_bytes),
+                                  .born = static_cast<int>(i),
+                                  .dies = static_cast<int>(i),
+                                  .workspace_of = static_cast<int>(i)});
   }
   return liveness;
 }
 
-std::vector<std::int64_t> live_bytes(const Liveness& liveness, std::size_t operations, bool with_workspaces) {
+std::vector<std::int64_t> live_bytes(const Liveness& liveness, std::size_t operations, bool with_workspaces,
+                                     Memory memory) {
   std::vector<std::int64_t> change(operations + 1, 0);
   for (const Buffer& buffer : liveness.buffers) {
-    if (buffer.workspace_of >= 0 && !with_workspaces) continue;
+    if (buffer.memory != memory || (buffer.workspace_of >= 0 && !with_workspaces)) continue;
     change[static_cast<std::size_t>(buffer.born)] += buffer.bytes;
     change[static_cast<std::size_t>(buffer.dies) + 1] -= buffer.bytes;
   }

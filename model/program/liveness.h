@@ -10,6 +10,7 @@ namespace stepscope {
 
 struct Lifetime {
   int born = -1, dies = -1;  // operations: made by, last read by
+  int copied_until = -1;  // the last operation beside which a copy of it, or into it, may still run
   int buffer = -1;  // index in Liveness::buffers
   ValueId over;  // the operand whose place the value takes
 };
@@ -18,6 +19,7 @@ struct Buffer {  // a chain of values in one place, or a workspace of one operat
   std::int64_t bytes = 0;  // rounded up to 256
   int born = 0, dies = 0;
   int workspace_of = -1;  // operation
+  Memory memory = Memory::device;
 };
 
 struct Liveness {
@@ -25,13 +27,14 @@ struct Liveness {
   std::vector<Buffer> buffers;
 };
 
-// A value made before the repeated section and read in it lives to the section's end. A value takes an operand's place
+// A value made before the repeated section and read in it lives to the section's end, source and result of a copy that runs beside other
+// work until it is complete. A value takes an operand's place
 // where its kind permits it, the sizes agree, the operand is whole, read once, and dies there.
 [[nodiscard]] Liveness find_liveness(const Program& program);
 
-// By operation, the sum of the buffers alive at it.
+// By operation, the sum of the buffers alive at it in one memory.
 [[nodiscard]] std::vector<std::int64_t> live_bytes(const Liveness& liveness, std::size_t operations,
-                                                   bool with_workspaces);
+                                                   bool with_workspaces, Memory memory = Memory::device);
 
 // The greatest of these sums with workspaces: no arena can be smaller, and nearly every plan's is no larger. Costs a fraction of a plan.
 [[nodiscard]] std::int64_t least_arena_bytes(const Program& program);

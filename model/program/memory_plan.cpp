@@ -104,24 +104,16 @@ std::int64_t largest_sum(const std::vector<std::int64_t>& sums, int& where) {
   return *largest;
 }
 
-}  // namespace
-
-MemoryPlan plan_memory(const Program& program) {
-  const Liveness liveness = find_liveness(program);
-  const std::vector<Buffer>& buffers = liveness.buffers;
-  MemoryPlan plan;
-  plan.largest_sum_bytes = largest_sum(live_bytes(liveness, program.operations.size(), true), plan.fullest);
-  plan.largest_live_bytes = largest_sum(live_bytes(liveness, program.operations.size(), false), plan.peak);
-
+// Offsets of buffers of one memory in an arena of their own; its size. target: their largest sum.
+std::int64_t arrange(const std::vector<Buffer>& buffers, std::vector<std::int64_t>& offsets, std::int64_t target) {
   std::vector<int> order(buffers.size());
-  std::vector<std::int64_t> offsets(buffers.size(), 0);
   std::int64_t best = -1;
   const auto at = [&](int index) -> const Buffer& { return buffers[static_cast<std::size_t>(index)]; };
   const auto try_order = [&](Fit fit, auto before) {
-    if (best == plan.largest_sum_bytes) return;
+    if (best == target) return;
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return before(at(a), at(b)); });
-    best = squeaky_wheel(buffers, order, plan.largest_sum_bytes, offsets, best, fit);
+    best = squeaky_wheel(buffers, order, target, offsets, best, fit);
   };
   const auto length = [](const Buffer& buffer) { return buffer.dies - buffer.born + 1; };
   for (const Fit fit : {Fit::smallest_gap, Fit::lowest_gap}) {
@@ -131,9 +123,39 @@ MemoryPlan plan_memory(const Program& program) {
     try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.dies > b.dies; });
     try_order(fit, [&](const Buffer& a, const Buffer& b) { return a.bytes * length(a) > b.bytes * length(b); });
   }
-  plan.arena_bytes = std::max<std::int64_t>(best, 0);
+  return std::max<std::int64_t>(best, 0);
+}
 
-  plan.workspace_offsets.assign(program.operations.size(), -1);
+// The same for the buffers of one memory among others.
+std::int64_t arrange(const std::vector<Buffer>& buffers, std::vector<std::int64_t>& offsets, std::int64_t target,
+                     Memory memory) {
+  std::vector<Buffer> own;
+  for (const Buffer& buffer : buffers)
+    if (buffer.memory == memory) own.push_back(buffer);
+  std::vector<std::int64_t> own_offsets(own.size(), 0);
+  const std::int64_t size = arrange(own, own_offsets, target);
+  for (std::size_t i = 0, next = 0; i < buffers.size(); ++i)
+    if (buffers[i].memory == memory) offsets[i] = own_offsets[next++];
+  return size;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const Program& program) {
+  const Liveness liveness = find_liveness(program);
+  const std::vector<Buffer>& buffers = liveness.buffers;
+  const std::size_t operations = program.operations.size();
+  MemoryPlan plan;
+  int unused = 0;
+  plan.largest_sum_bytes = largest_sum(live_bytes(liveness, operations, true), plan.fullest);
+  plan.largest_live_bytes = largest_sum(live_bytes(liveness, operations, false), plan.peak);
+  plan.host_largest_live_bytes = largest_sum(live_bytes(liveness, operations, true, Memory::host), unused);
+
+  std::vector<std::int64_t> offsets(buffers.size(), 0);
+  plan.arena_bytes = arrange(buffers, offsets, plan.largest_sum_bytes, Memory::device);
+  plan.host_arena_bytes = arrange(buffers, offsets, plan.host_largest_live_bytes, Memory::host);
+
+  plan.workspace_offsets.assign(operations, -1);
   for (std::size_t i = 0; i < buffers.size(); ++i)
     if (buffers[i].workspace_of >= 0)
       plan.workspace_offsets[static_cast<std::size_t>(buffers[i].workspace_of)] = offsets[i];
@@ -147,7 +169,8 @@ MemoryPlan plan_memory(const Program& program) {
                                program.values[v].type.size_bytes(),
                                life.born,
                                life.dies,
-                               life.over});
+                               life.over,
+                               program.values[v].memory});
   }
   return plan;
 }
@@ -157,7 +180,7 @@ std::vector<Placement> MemoryPlan::live_at(int operation) const {
   std::map<std::int64_t, std::size_t>
       by_offset;  // a value and what it lies over are one place: the later one stands for both
   for (const Placement& p : placements) {
-    if (p.born > operation || p.dies < operation) continue;
+    if (p.memory != Memory::device || p.born > operation || p.dies < operation) continue;
     const auto [place, fresh] = by_offset.try_emplace(p.offset_bytes, live.size());
     if (fresh)
       live.push_back(p);
@@ -177,6 +200,10 @@ StateBytes state_bytes(const Program& program) {
   StateBytes bytes;
   for (const State& state : program.states) {
     const std::int64_t size = round_up(state.type.size_bytes(), arena_alignment_bytes);
+    if (state.memory == Memory::host) {
+      bytes.host += size;
+      continue;
+    }
     switch (state.kind) {
       case StateKind::parameter: bytes.parameters += size; break;
       case StateKind::copy: bytes.copies += size; break;
@@ -187,6 +214,19 @@ StateBytes state_bytes(const Program& program) {
     }
   }
   return bytes;
+}
+
+std::vector<StateAllocation> state_allocations(const Program& program) {
+  std::vector<StateAllocation> allocations;
+  for (const StateKind kind : {StateKind::parameter, StateKind::copy, StateKind::gradient, StateKind::moment,
+                               StateKind::batch, StateKind::control})
+    for (const Memory memory : {Memory::device, Memory::host}) {
+      StateAllocation allocation{kind, memory};
+      for (const StateId id : program.states_of(kind))
+        if (program.state(id).memory == memory) allocation.states.push_back(id);
+      if (!allocation.states.empty()) allocations.push_back(std::move(allocation));
+    }
+  return allocations;
 }
 
 }  // namespace stepscope

@@ -16,6 +16,7 @@ struct Output {
   std::string_view name;
   TensorType type;
   Role role = Role::activation;
+  Memory memory = Memory::device;
 };
 
 // Output `out` may lie where operand `in` lay: both have elements of one size, and the body reads an element of `in`
@@ -44,6 +45,11 @@ struct OperationKind {
   bool by_rows =
       false;  // looks up rows of a table: of no operand move more elements than of its first output, else operand
   bool random = false;  // draws random numbers: attributes.random_site is set
+  bool copies =
+      false;  // its result is its operand, in another memory (copy.h); a card's link carries it, no kernel runs
 };
+
+// The kind's, and of states in host memory: what one becomes may lie where its content came in.
+[[nodiscard]] std::vector<InPlace> in_place_of(const Operation& operation);
 
 }  // namespace stepscope

@@ -39,8 +39,9 @@ std::string print(const Program& program, const MemoryPlan& plan) {
     fmt::format_to(end, "{} {} ", i, name_of(op.phase));
     for (std::size_t o = 0; o < op.outs.size(); ++o) {
       const TensorType& type = program.value(op.outs[o]).type;
-      fmt::format_to(end, "{}%{}:{}{}@{:#x}", o > 0 ? ", " : "", op.outs[o].index, name_of(type.dtype),
-                     to_string(type.shape), plan.placements[static_cast<std::size_t>(op.outs[o].index)].offset_bytes);
+      const Placement& place = plan.placements[static_cast<std::size_t>(op.outs[o].index)];
+      fmt::format_to(end, "{}%{}:{}{}@{}{:#x}", o > 0 ? ", " : "", op.outs[o].index, name_of(type.dtype),
+                     to_string(type.shape), place.memory == Memory::host ? "host+" : "", place.offset_bytes);
     }
     fmt::format_to(end, "{}{}(", op.outs.empty() ? "" : " = ", op.kind->name);
     for (std::size_t k = 0; k < op.ins.size(); ++k)
@@ -49,6 +50,7 @@ std::string print(const Program& program, const MemoryPlan& plan) {
     for (const Write& write : op.writes)
       fmt::format_to(end, " {} {}", program.state(write.state).name, sign_of(write.accumulate));
     fmt::format_to(end, "  # {}", program.site(op.site).path);
+    if (op.runs_beside()) fmt::format_to(end, "  complete before {}", op.complete_before);
     if (op.workspace_bytes > 0) fmt::format_to(end, "  workspace {}", op.workspace_bytes);
     if (!op.outs.empty()) {
       const Placement& first = plan.placements[static_cast<std::size_t>(op.outs.front().index)];

@@ -1,5 +1,7 @@
 #include "model/program/program.h"
 
+#include "model/program/operation.h"
+
 namespace stepscope {
 
 View whole_view(const Shape& shape) {
@@ -52,6 +54,13 @@ std::int64_t Program::parameter_count() const {
   return count;
 }
 
+std::vector<InPlace> in_place_of(const Operation& operation) {
+  std::vector<InPlace> rules = operation.kind->in_place;
+  for (const Write& write : operation.writes)
+    if (write.is_staged()) rules.push_back({write.out, write.in});
+  return rules;
+}
+
 std::string_view name_of(Phase phase) {
   switch (phase) {
     case Phase::prologue: return "prologue";
@@ -93,5 +102,7 @@ std::string_view name_of(Section section) {
   }
   return "?";
 }
+
+std::string_view name_of(Memory memory) { return memory == Memory::device ? "device" : "host"; }
 
 }  // namespace stepscope

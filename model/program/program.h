@@ -34,6 +34,8 @@ struct SiteId {
 enum class Section : std::uint8_t { prologue, micro, update };
 enum class Phase : std::uint8_t { prologue, forward, recompute, backward, update };
 enum class Role : std::uint8_t { activation, gradient, statistic, scalar };
+// Where bytes lie: with the machine that computes, or in the host's memory, which only copies reach (copy.h). On a CPU both are the host's.
+enum class Memory : std::uint8_t { device, host };
 enum class StateKind : std::uint8_t { parameter, copy, gradient, moment, batch, control };
 
 // How a write joins what a state holds: overwrites it, overwrites it in the first micro-step and adds later, always adds.
@@ -53,12 +55,13 @@ struct TensorType {
   [[nodiscard]] std::int64_t size_bytes() const { return shape.elements() * stepscope::size_bytes(dtype); }
 };
 
-// Made once a (micro-)step by one operation, never changed afterwards; lies in the arena.
+// Made once a (micro-)step by one operation, never changed afterwards; lies in the arena, in host memory in the host's own.
 struct Value {
   std::string name;  // "qkv": what it is at its site
   TensorType type;
   SiteId site = {};
   Role role = Role::activation;
+  Memory memory = Memory::device;
 };
 
 // How a parameter begins. deviation is the standard deviation of the (truncated) normal.
@@ -76,6 +79,7 @@ struct State {
   SiteId site = {};
   StateId master;  // the parameter that a copy, gradient or moment belongs to
   Initial initial;
+  Memory memory = Memory::device;
 };
 
 // Which elements an operand reads: element (i, j, ...) lies at offset + i strides[0] + j strides[1] + ... elements.
@@ -106,6 +110,9 @@ struct Operand {
 struct Write {
   StateId state;
   Accumulate accumulate = Accumulate::no;
+  // Of a state in host memory: its content comes in by this operand and what it becomes goes out by this output. A copy brings each.
+  int in = -1, out = -1;
+  [[nodiscard]] bool is_staged() const { return out >= 0; }
   bool operator==(const Write&) const = default;
 };
 
@@ -159,6 +166,10 @@ struct Operation {
   Phase phase = Phase::forward;
   Section section = Section::micro;
   int original = -1;  // recompute, backward: the index of the forward operation that this repeats, or differentiates
+  // Of a copy between memories: it runs beside the operations behind it and is complete before this one begins, at the latest when its
+  // section ends. -1: complete before the next operation, like everything else.
+  int complete_before = -1;
+  [[nodiscard]] bool runs_beside() const { return complete_before >= 0; }
 };
 
 // A run of forward operations at the end that is differentiated as soon as it has run, before the next one begins.
@@ -204,5 +215,6 @@ struct Program {
 [[nodiscard]] std::string_view name_of(Role role);
 [[nodiscard]] std::string_view name_of(StateKind kind);
 [[nodiscard]] std::string_view name_of(Section section);
+[[nodiscard]] std::string_view name_of(Memory memory);
 
 }  // namespace stepscope

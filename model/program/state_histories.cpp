@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <functional>
 
@@ -41,26 +42,48 @@ std::uint64_t hash_of(const View& view, int micro_step) {
   return hash;
 }
 
+bool brings_staged(const Operation& op, int in) {
+  return std::ranges::any_of(op.writes, [&](const Write& write) { return write.is_staged() && write.in == in; });
+}
+
 }  // namespace
 
 StateHistories state_histories(const Program& program) {
   StateHistories states;
   for (const State& state : program.states) states.push_back(mix(3, state.name));
   std::vector<std::uint64_t> values(program.values.size(), 0);
+  const auto history_of = [&](const Operand& operand) {
+    return (operand.is_value() ? values : states)[static_cast<std::size_t>(operand.index)];
+  };
+  const auto carry_over = [&](const Operation& copy) {
+    for (const ValueId out : copy.outs) values[static_cast<std::size_t>(out.index)] = history_of(copy.ins[0]);
+    for (const Write& write : copy.writes)
+      states[static_cast<std::size_t>(write.state.index)] = history_of(copy.ins[0]);
+  };
   const auto run = [&](Section section, int micro_step) {
     for (const Operation& op : program.operations) {
       if (op.section != section) continue;
+      if (op.kind->copies) {
+        carry_over(op);
+        continue;
+      }
       std::uint64_t hash = mix(hash_of(op.attributes), op.kind->name);
       hash = mix(hash, static_cast<std::uint64_t>(section == Section::micro ? micro_step : -1));
-      for (const Operand& in : op.ins) {
-        hash = mix(hash, in.is_value() ? values[static_cast<std::size_t>(in.index)]
-                                       : states[static_cast<std::size_t>(in.index)]);
-        hash = mix(hash, hash_of(in.view, micro_step));
+      for (std::size_t i = 0; i < op.ins.size(); ++i) {
+        if (brings_staged(op, static_cast<int>(i))) continue;  // what the write below has for the state's content
+        hash = mix(hash, history_of(op.ins[i]));
+        hash = mix(hash, hash_of(op.ins[i].view, micro_step));
       }
       for (std::size_t o = 0; o < op.outs.size(); ++o)
         values[static_cast<std::size_t>(op.outs[o].index)] = mix(hash, o);
       for (std::size_t w = 0; w < op.writes.size(); ++w) {
         const Write& write = op.writes[w];
+        if (write.is_staged()) {
+          const std::uint64_t before = history_of(op.ins[static_cast<std::size_t>(write.in)]);
+          values[static_cast<std::size_t>(op.outs[static_cast<std::size_t>(write.out)].index)] =
+              mix(mix(hash, w + 1000), before);
+          continue;
+        }
         std::uint64_t& state = states[static_cast<std::size_t>(write.state.index)];
         const bool fresh = write.accumulate == Accumulate::after_first && micro_step == 0;
         state = mix(mix(hash, w + 1000), fresh ? 0 : state);

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "model/base/hash.h"
+#include "model/program/copy_schedule.h"
 
 namespace stepscope {
 
@@ -178,6 +179,7 @@ OperationTimes calibrated_times(const Program& program, const TimeModel& model) 
     if (fresh) place->second = predicted_run(model, work_of(program, op, cost)).time_ns;
     times.push_back(place->second);
   }
+  add_copy_waits(program, model.ceilings.host_bandwidth, times);
   return times;
 }
 

@@ -6,19 +6,12 @@
 #include <set>
 
 #include "model/base/error.h"
+#include "model/program/broken.h"
 #include "model/program/operation.h"
 
 namespace stepscope {
 
 namespace {
-
-[[noreturn]] void broken(const char* rule, const Program& program, std::size_t index, const std::string& what) {
-  const Operation& op = program.operations[index];
-  const bool has_site = op.site.index >= 0 && op.site.index < static_cast<int>(program.sites.size());
-  throw ProgramError(rule,
-                     fmt::format("operation {} ({}) at {}: {}", index, op.kind == nullptr ? "no kind" : op.kind->name,
-                                 has_site ? program.site(op.site).path : "no site", what));
-}
 
 void check_defined_before_use(const Program& program) {
   std::vector<int> born(program.values.size(), -1);
@@ -31,6 +24,8 @@ void check_defined_before_use(const Program& program) {
       if (!in.is_value()) continue;
       const int maker = born[static_cast<std::size_t>(in.index)];
       if (maker < 0) broken("V1", program, i, fmt::format("reads %{} before it is made", in.index));
+      if (static_cast<int>(i) < program.operations[static_cast<std::size_t>(maker)].complete_before)
+        broken("V1", program, i, fmt::format("reads %{} before the copy that brings it is awaited", in.index));
       const Section made_in = program.operations[static_cast<std::size_t>(maker)].section;
       if (made_in != op.section && made_in != Section::prologue)
         broken("V1", program, i,
@@ -44,6 +39,40 @@ void check_defined_before_use(const Program& program) {
   }
 }
 
+// One past the last operation of the section that an operation stands in.
+std::size_t end_of_section(const Program& program, std::size_t index) {
+  const Section section = program.operations[index].section;
+  while (index < program.operations.size() && program.operations[index].section == section) ++index;
+  return index;
+}
+
+// Only copies run beside others, inside their section; a state that one reads is not written meanwhile, one that it writes not touched.
+void check_copies(const Program& program) {
+  for (std::size_t i = 0; i < program.operations.size(); ++i) {
+    const Operation& op = program.operations[i];
+    if (!op.runs_beside()) continue;
+    const auto until = static_cast<std::size_t>(op.complete_before);
+    if (!op.kind->copies) broken("V1", program, i, "is no copy and runs beside others");
+    if (until <= i || until > end_of_section(program, i))
+      broken("V1", program, i, fmt::format("is complete before operation {}, outside the rest of its section", until));
+    for (std::size_t beside = i + 1; beside < until; ++beside)
+      for (const Write& write : op.writes) {
+        const Operation& other = program.operations[beside];
+        const auto reads = [&](const Operand& in) { return in.state() == write.state; };
+        if (std::ranges::any_of(other.ins, reads))
+          broken("V4", program, beside,
+                 fmt::format("reads {} before operation {} has written it", program.state(write.state).name, i));
+      }
+    for (std::size_t beside = i + 1; beside < until; ++beside)
+      for (const Write& write : program.operations[beside].writes) {
+        const auto same = [&](const Write& own) { return own.state == write.state; };
+        if (!write.is_staged() && (op.ins[0].state() == write.state || std::ranges::any_of(op.writes, same)))
+          broken("V4", program, beside,
+                 fmt::format("writes {} while operation {} copies it", program.state(write.state).name, i));
+      }
+  }
+}
+
 bool lies_inside(const View& view, std::int64_t elements, int micro_steps) {
   std::int64_t last = view.offset + view.micro_stride * (micro_steps - 1);
   for (int axis = 0; axis < view.shape.rank(); ++axis) {
@@ -51,6 +80,25 @@ bool lies_inside(const View& view, std::int64_t elements, int micro_steps) {
     last += (view.shape[axis] - 1) * view.strides[static_cast<std::size_t>(axis)];
   }
   return view.offset >= 0 && last < elements;
+}
+
+// Host memory is reached by copies alone; a state there comes in by an operand of its type and goes out by such an output.
+void check_memories(const Program& program, std::size_t index) {
+  const Operation& op = program.operations[index];
+  if (op.kind->copies) return;
+  for (const Operand& in : op.ins)
+    if ((in.is_value() ? program.value(in.value()).memory : program.state(in.state()).memory) == Memory::host)
+      broken("V2", program, index, "reads host memory, which only copies reach");
+  for (const Write& write : op.writes) {
+    const State& state = program.state(write.state);
+    if (write.is_staged() != (state.memory == Memory::host))
+      broken("V2", program, index, fmt::format("writes {} in {} memory", state.name, name_of(state.memory)));
+    if (!write.is_staged()) continue;
+    if (write.in < 0 || write.in >= static_cast<int>(op.ins.size()) || write.out >= static_cast<int>(op.outs.size()) ||
+        program.type(op.ins[static_cast<std::size_t>(write.in)]) != state.type ||
+        program.value(op.outs[static_cast<std::size_t>(write.out)]).type != state.type)
+      broken("V2", program, index, fmt::format("moves {} through what is not of its type", state.name));
+  }
 }
 
 void check_types(const Program& program) {
@@ -63,10 +111,15 @@ void check_types(const Program& program) {
       if (in.view.micro_stride != 0 && (!in.is_state() || program.state(in.state()).kind != StateKind::batch))
         broken("V2", program, i, "moves on with micro-steps through something that is no batch");
     }
+    check_memories(program, i);
     const std::vector<Output> inferred = op.kind->outputs(program, op);
     if (inferred.size() != op.outs.size()) broken("V2", program, i, "has another number of outputs than its kind");
     for (std::size_t o = 0; o < inferred.size(); ++o)
-      if (inferred[o].type != program.value(op.outs[o]).type)
+      if (inferred[o].memory != program.value(op.outs[o]).memory)
+        broken("V2", program, i,
+               fmt::format("output {} is in {} memory, its kind makes it in the other", o,
+                           name_of(program.value(op.outs[o]).memory)));
+      else if (inferred[o].type != program.value(op.outs[o]).type)
         broken("V2", program, i,
                fmt::format("output {} is {}{}, its kind makes {}{}", o, name_of(program.value(op.outs[o]).type.dtype),
                            to_string(program.value(op.outs[o]).type.shape), name_of(inferred[o].type.dtype),
@@ -115,6 +168,7 @@ void check_writes(const Program& program) {
         broken("V4", program, i, "reads " + program.state(in.state()).name + " after its update");
     for (const Write& write : op.writes) {
       const State& state = program.state(write.state);
+      if (write.is_staged()) continue;  // the copy behind it writes
       if (!may_write(state.kind, op.section))
         broken("V4", program, i, fmt::format("writes {} in the {} section", state.name, name_of(op.section)));
       if (write.state == program.control) broken("V4", program, i, "writes control, which only an executor sets");
@@ -187,100 +241,12 @@ void check_phases(const Program& program) {
   }
 }
 
-// The arena as intervals, each with the value whose bytes it holds.
-class ArenaMap {
- public:
-  void overwrite(std::int64_t begin, std::int64_t end, int owner) {
-    split(begin);
-    split(end);
-    intervals_.erase(intervals_.lower_bound(begin), intervals_.lower_bound(end));
-    intervals_[begin] = {end, owner};
-  }
-  [[nodiscard]] bool holds(std::int64_t begin, std::int64_t end, int owner) const {
-    const auto it = intervals_.find(begin);
-    return it != intervals_.end() && it->second.end == end && it->second.owner == owner;
-  }
-
- private:
-  struct Interval {
-    std::int64_t end;
-    int owner;
-  };
-  void split(std::int64_t at) {
-    auto it = intervals_.upper_bound(at);
-    if (it == intervals_.begin()) return;
-    --it;
-    if (it->first == at || it->second.end <= at) return;
-    intervals_[at] = it->second;
-    it->second.end = at;
-  }
-  std::map<std::int64_t, Interval> intervals_;
-};
-
-bool overlap(const Placement& a, std::int64_t begin, std::int64_t end) {
-  return a.offset_bytes < end && begin < a.offset_bytes + a.size_bytes;
-}
-
-bool in_place_is_legal(const Program& program, const Operation& op, ValueId out, ValueId in) {
-  return std::any_of(op.kind->in_place.begin(), op.kind->in_place.end(), [&](const InPlace& rule) {
-    if (rule.out >= static_cast<int>(op.outs.size()) || rule.in >= static_cast<int>(op.ins.size())) return false;
-    const Operand& operand = op.ins[static_cast<std::size_t>(rule.in)];
-    return op.outs[static_cast<std::size_t>(rule.out)] == out && operand.value() == in &&
-           operand.view == whole_view(program.value(in).type.shape) &&
-           size_bytes(program.value(in).type.dtype) == size_bytes(program.value(out).type.dtype) &&
-           std::count_if(op.ins.begin(), op.ins.end(), [&](const Operand& other) { return other.value() == in; }) == 1;
-  });
-}
-
-void check_place(const Program& program, const MemoryPlan& plan, std::size_t index, const Placement& place,
-                 const std::vector<Placement>& ins) {
-  if (place.offset_bytes < 0 || place.offset_bytes + place.slot_bytes() > plan.arena_bytes)
-    broken("V3", program, index, fmt::format("%{} lies outside the arena", place.value.index));
-  if (place.size_bytes != program.value(place.value).type.size_bytes())
-    broken("V3", program, index,
-           fmt::format("%{} is planned with {} bytes and has {}", place.value.index, place.size_bytes,
-                       program.value(place.value).type.size_bytes()));
-  for (const Placement& in : ins) {
-    if (!overlap(place, in.offset_bytes, in.offset_bytes + in.size_bytes)) continue;
-    if (place.over != in.value || place.offset_bytes != in.offset_bytes ||
-        !in_place_is_legal(program, program.operations[index], place.value, in.value))
-      broken("V3", program, index,
-             fmt::format("%{} may not lie over its operand %{}", place.value.index, in.value.index));
-  }
-}
-
-void carry_out(const Program& program, const MemoryPlan& plan, std::size_t index, ArenaMap& arena) {
-  const Operation& op = program.operations[index];
-  std::vector<Placement> ins, outs;
-  for (const Operand& in : op.ins)
-    if (in.is_value()) ins.push_back(plan.placements.at(static_cast<std::size_t>(in.index)));
-  for (const ValueId out : op.outs) outs.push_back(plan.placements.at(static_cast<std::size_t>(out.index)));
-  for (const Placement& in : ins)
-    if (!arena.holds(in.offset_bytes, in.offset_bytes + in.size_bytes, in.value.index))
-      broken("V3", program, index, fmt::format("reads %{}, whose bytes were overwritten", in.value.index));
-  if (op.workspace_bytes > 0) {
-    const std::int64_t begin = plan.workspace_offsets.at(index), end = begin + op.workspace_bytes;
-    if (begin < 0 || end > plan.arena_bytes) broken("V8", program, index, "its workspace lies outside the arena");
-    for (const auto* places : {&ins, &outs})
-      for (const Placement& place : *places)
-        if (overlap(place, begin, end))
-          broken("V3", program, index, fmt::format("its workspace lies over %{}", place.value.index));
-    arena.overwrite(begin, end, -1);
-  }
-  for (std::size_t o = 0; o < outs.size(); ++o) {
-    check_place(program, plan, index, outs[o], ins);
-    for (std::size_t other = 0; other < o; ++other)
-      if (overlap(outs[o], outs[other].offset_bytes, outs[other].offset_bytes + outs[other].size_bytes))
-        broken("V3", program, index, "two outputs lie over each other");
-    arena.overwrite(outs[o].offset_bytes, outs[o].offset_bytes + outs[o].size_bytes, outs[o].value.index);
-  }
-}
-
 }  // namespace
 
 void verify(const Program& program, const StateHistories* keep_everything) {
   check_phases(program);
   check_defined_before_use(program);
+  check_copies(program);
   check_types(program);
   check_writes(program);
   check_repeats(program);
@@ -292,20 +258,6 @@ void verify(const Program& program, const StateHistories* keep_everything) {
   for (std::size_t s = 0; s < histories.size(); ++s)
     if (histories[s] != (*keep_everything)[s])
       throw ProgramError("V6", program.states[s].name + " comes about otherwise than with everything kept");
-}
-
-void verify(const Program& program, const MemoryPlan& plan) {
-  ArenaMap arena;
-  const auto run = [&](Section section) {
-    for (std::size_t i = 0; i < program.operations.size(); ++i)
-      if (program.operations[i].section == section) carry_out(program, plan, i, arena);
-  };
-  for (int twice = 0; twice < 2; ++twice) {
-    run(Section::prologue);
-    run(Section::micro);
-    run(Section::micro);
-    run(Section::update);
-  }
 }
 
 }  // namespace stepscope

@@ -44,7 +44,7 @@ SiteId site_matching(const Program& forward, SiteId inner, std::string_view targ
 }
 
 // An operation target is a region for each operation of that name.
-Regions regions_of(const Program& forward, std::string_view target) {
+Regions regions_of(const Program& forward, std::string_view target, std::string_view technique = "checkpointing") {
   const std::string_view operation = target == "dot_product_attention" ? "attention" : target;
   const bool any_attention = operation == "attention";
   Regions regions;
@@ -61,7 +61,10 @@ Regions regions_of(const Program& forward, std::string_view target) {
   }
   if (std::all_of(regions.begin(), regions.end(), [](int region) { return region < 0; }))
     throw UsageError(
-        fmt::format("checkpointing = {}: no such layer or operation in this model; must be {}", target, values));
+        technique == "checkpointing"
+            ? fmt::format("checkpointing = {}: no such layer or operation in this model; must be {}", target, values)
+            : fmt::format("{}:{}: no such layer or operation in this model; must be a target of checkpointing",
+                          technique, target));
   return regions;
 }
 
@@ -115,6 +118,15 @@ KeepSet keep_outside(const Program& forward, const std::vector<std::string>& tar
   KeepSet keep = keepable(forward);
   for (const std::string& target : targets) drop_inside(forward, regions_of(forward, target), keep);
   return keep;
+}
+
+KeepSet made_inside(const Program& forward, const KeepSet& all, std::string_view target, std::string_view technique) {
+  const Regions regions = regions_of(forward, target, technique);
+  KeepSet inside;
+  for (std::size_t i = 0; i < forward.operations.size(); ++i)
+    for (const ValueId out : forward.operations[i].outs)
+      if (regions[i] >= 0 && all.contains(out)) inside.insert(out);
+  return inside;
 }
 
 KeepSet keep_every(const Program& forward, int blocks) {

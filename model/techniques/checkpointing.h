@@ -14,6 +14,9 @@ extern const Technique checkpointing_technique;
 
 // Throws UsageError for a target that names nothing in this program.
 [[nodiscard]] KeepSet keep_outside(const Program& forward, const std::vector<std::string>& targets);
+// The values of `all` that are made inside a target, whoever reads them; `technique` is named in errors.
+[[nodiscard]] KeepSet made_inside(const Program& forward, const KeepSet& all, std::string_view target,
+                                  std::string_view technique);
 [[nodiscard]] KeepSet keep_every(const Program& forward, int blocks);
 
 }  // namespace stepscope

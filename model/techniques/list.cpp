@@ -6,6 +6,7 @@
 #include "model/techniques/gradient_precision.h"
 #include "model/techniques/launch.h"
 #include "model/techniques/logits_chunks.h"
+#include "model/techniques/offload.h"
 #include "model/techniques/precision.h"
 #include "model/techniques/residual_precision.h"
 
@@ -14,7 +15,7 @@ namespace stepscope {
 std::span<const Technique> techniques() {
   static const Technique rows[] = {precision_technique,     checkpointing_technique,      accumulation_technique,
                                    logits_chunks_technique, residual_precision_technique, gradient_precision_technique,
-                                   launch_technique,        attention_kernel_technique};
+                                   launch_technique,        attention_kernel_technique,   offload_technique};
   return rows;
 }
 

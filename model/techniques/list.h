@@ -7,7 +7,9 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/program/gradient.h"
 #include "model/techniques/choice.h"
@@ -21,6 +23,16 @@ struct MemoryBudget {
   double share = 1;  // of share: of the arena of a step that keeps everything, beside its states
 };
 
+// What lies in host memory between its uses.
+struct OffloadChoice {
+  std::vector<std::string> targets = {};  // of checkpointing: what they make and what is kept of it
+  KeepSet values = {};  // forward values that a budget chose, beside them
+  bool moments = false, masters = false;  // of the optimizer; parameters that matmuls read as narrower copies alone
+  std::optional<int> in_flight =
+      {};  // copies on their way at once, by direction (program/copy_schedule.h); none: by the link's rate
+  [[nodiscard]] bool any() const { return !targets.empty() || !values.empty() || moments || masters; }
+};
+
 struct StepRecipe {
   DType compute = DType::fp32;  // precision: type of activations and of multiplied parameters
   bool tf32 = false;  // precision: fp32 whose matmuls round their operands to tf32
@@ -32,6 +44,7 @@ struct StepRecipe {
   std::optional<MemoryBudget> budget = {};  // checkpointing: instead of keep, chosen so that it fits
   std::int64_t micro_steps = 1;  // accumulation
   bool library_attention = false;  // attention_kernel: fused attention by the library of the card's maker
+  OffloadChoice offload = {};
   bool eager = false;  // launch: operation by operation instead of as graphs
   std::int64_t logits_chunks =
       1;  // logits_chunks: pieces of the rows in which head and loss are computed; 0: as many as the budget asks for

@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "model/base/any_block.h"
+#include "model/base/error.h"
 #include "model/base/hash.h"
+#include "model/program/copy_schedule.h"
+#include "model/program/liveness.h"
 #include "model/techniques/checkpointing.h"
 #include "model/techniques/checkpointing_budget.h"
 
@@ -90,6 +95,7 @@ BudgetFrontier::BudgetFrontier(const ModelSettings& model, const TrainingSetting
 
 void BudgetFrontier::add_members(const StepPlanner& planner) {
   const Program& forward = planner.forward();
+  const std::size_t first = members_.size();
   const Program step = planner.lowered_apart(keepable(forward));  // a member's own step may have some of them as one
   const OperationTimes times = roofline_times(step, machine_.rates);
   const KeepSetCost cost(forward, step, times);
@@ -110,6 +116,56 @@ void BudgetFrontier::add_members(const StepPlanner& planner) {
   }
   for (FrontierPoint& point : kept_frontier(forward, step, times))
     add("", std::move(point.keep), point.largest_sum_bytes, point.repeated_ns);
+  if (!recipe_.offload.targets.empty()) add_offloaded(planner, first);
+}
+
+// With named values all that the recipe sends to the host is there, as when they are written. A budget may leave some on the device: it has
+// about evenly spaced members, each with the values of the first place, the first two ... in the order of the wait for a byte freed.
+void BudgetFrontier::add_offloaded(const StepPlanner& planner, std::size_t first) {
+  constexpr std::size_t most_members = 16, most_places = 16;
+  const Program& forward = planner.forward();
+  const auto priced = [&](FrontierMember member) {
+    const Program step = planner.lowered(member.keep, member.on_host);
+    const OperationTimes times = roofline_times(step, machine_.rates);
+    member.peak_bytes = state_bytes(step).total() + least_arena_bytes(step);
+    member.step_ns = step_time_ns(step, times);
+    member.wait_ns = copy_wait_ns(step, times);
+    return member;
+  };
+  std::map<std::string, int> seen;
+  std::map<std::pair<std::string, int>, KeepSet>
+      by_place;  // of every other block: half of them may be what a link can carry
+  for (const ValueId id : planner.sent_to_host(keepable(forward))) {
+    const std::string place = any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name;
+    by_place[{place, seen[place]++ % 2}].insert(id);
+  }
+  std::vector<std::pair<double, KeepSet>> places;
+  const FrontierMember whole = priced({.keep = keepable(forward), .logits_chunks = planner.logits_chunks()});
+  for (const auto& [place, values] : by_place) {
+    const FrontierMember alone = priced({.keep = whole.keep, .on_host = values});
+    const auto freed = static_cast<double>(whole.peak_bytes - alone.peak_bytes);
+    if (freed > 0) places.emplace_back((alone.step_ns - whole.step_ns) / freed, values);
+  }
+  std::ranges::stable_sort(places, {}, &std::pair<double, KeepSet>::first);
+  std::vector<FrontierMember> bases{whole};
+  const std::size_t past = members_.size(), spacing = std::max<std::size_t>(1, (past - first) / most_members);
+  for (std::size_t m = first; m < past; ++m) {
+    if ((m - first) % spacing == 0) bases.push_back(members_[m]);
+    if (members_[m].name.empty()) continue;
+    FrontierMember written = members_[m];
+    members_[m].name.clear();  // without offload it is nothing that the name gives, but a budget may still find it
+    written.on_host = planner.sent_to_host(written.keep);
+    members_.push_back(priced(std::move(written)));
+  }
+  if (machine_.rates.host_bandwidth <= 0) return;  // what a copy costs is not known: nothing to choose by
+  for (FrontierMember& base : bases) {
+    base.name.clear();
+    for (std::size_t p = 0; p < std::min(places.size(), most_places); ++p) {
+      const std::size_t before = base.on_host.size();
+      std::ranges::set_intersection(places[p].second, base.keep, std::inserter(base.on_host, base.on_host.end()));
+      if (base.on_host.size() > before) members_.push_back(priced(base));
+    }
+  }
 }
 
 // Members in the order of time, each with fewer bytes than all before it. Named ones go first among equals.
@@ -143,7 +199,7 @@ std::string BudgetFrontier::value_of(const FrontierMember& member) const {
 std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
   std::int64_t& known = planned_peaks_[&member];
   if (known == 0) {
-    const Step step = planners_.at(member.logits_chunks)->planned(member.keep);
+    const Step step = planners_.at(member.logits_chunks)->planned(member.keep, member.on_host);
     known = state_bytes(step.program).total() + step.plan.arena_bytes;
   }
   return known;
@@ -152,7 +208,7 @@ std::int64_t BudgetFrontier::planned_peak(const FrontierMember& member) const {
 std::int64_t BudgetFrontier::limit_bytes(const MemoryBudget& budget) const {
   if (budget.of == MemoryBudget::Of::bytes) return budget.bytes - machine_.context_bytes;
   const StepPlanner& planner = *planners_.begin()->second;  // the fewest chunks
-  const Step whole = planner.planned(keepable(planner.forward()));
+  const Step whole = planner.planned(keepable(planner.forward()), {});
   const std::int64_t states = state_bytes(whole.program).total();
   if (budget.of == MemoryBudget::Of::share)
     return states + static_cast<std::int64_t>(budget.share * static_cast<double>(whole.plan.arena_bytes));
@@ -165,6 +221,8 @@ StepRecipe BudgetFrontier::recipe_of(const FrontierMember& member) const {
   recipe.budget.reset();
   recipe.logits_chunks = member.logits_chunks;
   recipe.keep = [keep = member.keep](const Program&) { return keep; };
+  recipe.offload.targets.clear();
+  recipe.offload.values = member.on_host;
   return recipe;
 }
 

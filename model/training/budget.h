@@ -3,7 +3,8 @@
 //     const BudgetChoice choice = frontier.choose({.of = MemoryBudget::Of::bytes, .bytes = 6 << 30});     // choice.recipe builds its step
 // A budget is for all that the process has on the device: states, arena, and what the device takes before the first allocation. The
 // choice is the fastest member of the frontier whose real plan fits, so that a larger budget never gives a slower step, and no preset
-// of checkpointing that fits is faster.
+// of checkpointing that fits is faster. Where `offload` names activations, each of those that are kept may wait in host memory instead, at
+// the wait that the link's rate asks for.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,13 @@ namespace stepscope {
 struct FrontierMember {
   std::string name = {};  // of a value of `checkpointing`: "MLPBlock+AttentionBlock"; "" where only a budget finds it
   KeepSet keep = {};
+  KeepSet on_host = {};  // of what is kept: values that wait in host memory
   std::int64_t logits_chunks = 1;
   std::int64_t peak_bytes =
       0;  // states and the largest sum of live bytes: what its plan takes, but for what placing it wastes
   double step_ns = 0;  // of the optimizer step, by machine.rates
   double repeated_ns = 0;  // the part of it that is run again
+  double wait_ns = 0;  // the part of it that waits for copies from and to host memory
   std::string dominated_by = {};  // of a named one that is not on the frontier: what needs no more bytes and is as fast
 };
 
@@ -49,6 +52,7 @@ class BudgetFrontier {
 
  private:
   void add_members(const StepPlanner& planner);
+  void add_offloaded(const StepPlanner& planner, std::size_t first);  // beside the members from `first` on
   void keep_the_best();
 
   StepRecipe recipe_;

@@ -28,17 +28,32 @@ std::vector<Price> candidates(const Program& forward, const KeepSet& all) {
   const auto add = [&](const std::string& target, std::vector<ValueId> values) {
     if (!values.empty() && met.insert(values).second) rows.push_back({.target = target, .dropped = std::move(values)});
   };
+  const auto values_in = [&](const std::string& target) {
+    const KeepSet inside = made_inside(forward, all, target, "checkpointing");
+    return std::vector<ValueId>(inside.begin(), inside.end());
+  };
   std::set<std::string> targets;
   for (const Operation& op : forward.operations) {
     targets.emplace(op.kind->name);
     for (SiteId at = op.site; at.index > 0; at = forward.site(at).parent) targets.insert(forward.site(at).layer_class);
   }
-  for (const std::string& target : targets) add(target, missing(all, keep_outside(forward, {target})));
+  for (const std::string& target : targets) {
+    const std::size_t before = rows.size();
+    add(target, missing(all, keep_outside(forward, {target})));
+    if (rows.size() > before) rows.back().sent = values_in(target);
+  }
   std::map<std::string, std::vector<ValueId>> by_place;
   for (const ValueId id : all)
     by_place[any_block(forward.site(forward.value(id).site).path) + " " + forward.value(id).name].push_back(id);
   for (auto& [place, values] : by_place) add(place, std::move(values));
+  for (Price& row : rows)
+    if (row.sent.empty()) row.sent = row.dropped;
   return rows;
+}
+
+double price_of(double ns, std::int64_t freed_bytes) {
+  if (freed_bytes <= 0) return std::numeric_limits<double>::infinity();
+  return ns / (static_cast<double>(freed_bytes) / gib);
 }
 
 bool dominates(const Price& a, const Price& b) {
@@ -48,14 +63,13 @@ bool dominates(const Price& a, const Price& b) {
 
 }  // namespace
 
-double Price::ns_per_gib() const {
-  if (freed_bytes <= 0) return std::numeric_limits<double>::infinity();
-  return added_ns / (static_cast<double>(freed_bytes) / gib);
-}
+double Price::ns_per_gib() const { return price_of(added_ns, freed_bytes); }
+double OffloadPrice::ns_per_gib() const { return price_of(added_ns, freed_bytes); }
 
 Prices checkpointing_prices(const ModelSettings& model, const TrainingSettings& training, StepRecipe recipe,
                             const Machine& machine, const Shape& custom_mask_shape, const TimeModel& times) {
   recipe.keep = keepable;
+  recipe.offload.targets.clear();
   const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
   const auto time_of = [&](const Step& step) {
     return step_time_ns(step.program, calibrated_times(step.program, times));
@@ -73,6 +87,11 @@ Prices checkpointing_prices(const ModelSettings& model, const TrainingSettings& 
     const Step step = planner.planned(keep);
     row.freed_bytes = prices.arena_bytes - step.plan.arena_bytes;
     row.added_ns = time_of(step) - prices.step_ns;
+    if (machine.rates.host_bandwidth <= 0) continue;
+    const Step sent = planner.planned(all, KeepSet(row.sent.begin(), row.sent.end()));
+    row.offload = OffloadPrice{.freed_bytes = prices.arena_bytes - sent.plan.arena_bytes,
+                               .host_bytes = sent.plan.host_arena_bytes,
+                               .added_ns = time_of(sent) - prices.step_ns};
   }
   std::stable_sort(prices.rows.begin(), prices.rows.end(), [](const Price& a, const Price& b) {
     return std::pair(a.ns_per_gib(), -a.freed_bytes) < std::pair(b.ns_per_gib(), -b.freed_bytes);

@@ -12,8 +12,11 @@
 #include "model/operations/gradient_norm/gradient_norm.h"
 #include "model/operations/loss_scaling/loss_scaling.h"
 #include "model/operations/lowering.h"
+#include "model/program/copy.h"
+#include "model/program/copy_schedule.h"
 #include "model/program/gradient.h"
 #include "model/program/verify.h"
+#include "model/techniques/offload.h"
 #include "model/training/budget.h"
 #include "model/training/optimizer.h"
 
@@ -115,24 +118,42 @@ StepPlanner::StepPlanner(const ModelSettings& model, const TrainingSettings& tra
       machine_(machine),
       forward_(forward_of(model, training, recipe_, machine, custom_mask_shape)) {}
 
-Program StepPlanner::lowered(const KeepSet& keep) const { return lowered(keep, keep); }
-
-Program StepPlanner::lowered(const KeepSet& keep, const KeepSet& fused_for) const {
-  return finished(fused(forward_, machine_, fused_for), keep);
+KeepSet StepPlanner::sent_to_host(const KeepSet& keep) const {
+  return offloaded_values(forward_, keep, recipe_.offload);
 }
 
-Program StepPlanner::lowered_apart(const KeepSet& keep) const { return finished(forward_, keep); }
+Program StepPlanner::lowered(const KeepSet& keep) const { return lowered(keep, sent_to_host(keep)); }
 
-Program StepPlanner::finished(const Program& forward, const KeepSet& keep) const {
+Step StepPlanner::planned(const KeepSet& keep) const { return planned(keep, sent_to_host(keep)); }
+
+Program StepPlanner::lowered(const KeepSet& keep, const KeepSet& on_host) const {
+  return finished(fused(forward_, machine_, keep), keep, on_host);
+}
+
+Program StepPlanner::lowered_as(const KeepSet& fused_for, const KeepSet& keep) const {
+  return finished(fused(forward_, machine_, fused_for), keep, {});
+}
+
+Program StepPlanner::lowered_apart(const KeepSet& keep) const { return finished(forward_, keep, {}); }
+
+Program StepPlanner::finished(Program forward, const KeepSet& keep, const KeepSet& on_host) const {
+  const OffloadChoice& offload = recipe_.offload;
+  send_to_host(forward, on_host);
   Program program = differentiate(forward, keep, recipe_.gradient);
   program.tf32 = recipe_.tf32;
   append_whole_update(program, training_, recipe_.scales_loss);
+  offload_states(program, offload);
   lower(program, machine_);
+  // A CPU has one memory, so that copies there run beside nothing.
+  if ((offload.any() || !on_host.empty()) &&
+      (machine_.kind == Machine::Kind::cuda || machine_.rates.host_bandwidth > 0))
+    schedule_copies(program, roofline_times(program, machine_.rates),
+                    {.bandwidth = machine_.rates.host_bandwidth, .in_flight = offload.in_flight});
   return program;
 }
 
-Step StepPlanner::planned(const KeepSet& keep) const {
-  Step step{lowered(keep), {}, {}};
+Step StepPlanner::planned(const KeepSet& keep, const KeepSet& on_host) const {
+  Step step{lowered(keep, on_host), {}, {}};
   step.plan = plan_memory(step.program);
   return step;
 }
@@ -140,6 +161,11 @@ Step StepPlanner::planned(const KeepSet& keep) const {
 Step build_step(const ModelSettings& model, const TrainingSettings& training, const StepRecipe& recipe,
                 const Machine& machine, const Shape& custom_mask_shape) {
   if (recipe.budget) {
+    if (!recipe.offload.targets.empty() && machine.rates.host_bandwidth <= 0)
+      throw UsageError(
+          fmt::format("offload = activations:{}: beside checkpointing = budget it needs a card whose link's rate is "
+                      "known (host_bandwidth, devices --cards)",
+                      recipe.offload.targets.front()));
     BudgetChoice choice = BudgetFrontier(model, training, recipe, machine, custom_mask_shape).choose(*recipe.budget);
     Step step = build_step(model, training, choice.recipe, machine, custom_mask_shape);
     step.budget = std::move(choice);
@@ -150,10 +176,13 @@ Step build_step(const ModelSettings& model, const TrainingSettings& training, co
   const StepPlanner planner(model, training, recipe, machine, custom_mask_shape);
   const KeepSet everything = keepable(planner.forward()), keep = recipe.keep(planner.forward());
   Step step{planner.lowered(keep), {}, {}};
-  if (keep == everything) {
+  if (keep == everything && !recipe.offload.any()) {
     verify(step.program);
   } else {
-    const StateHistories histories = state_histories(planner.lowered(everything, keep));
+    StepRecipe plain = recipe;
+    plain.offload = {};
+    const StateHistories histories =
+        state_histories(StepPlanner(model, training, plain, machine, custom_mask_shape).lowered_as(keep, everything));
     verify(step.program, &histories);
   }
   step.plan = plan_memory(step.program);

@@ -43,15 +43,20 @@ class StepPlanner {
               const Shape& custom_mask_shape = {});
   [[nodiscard]] const Program& forward() const { return forward_; }
   [[nodiscard]] std::int64_t logits_chunks() const { return recipe_.logits_chunks; }
+  // What the recipe sends to host memory of what is kept.
+  [[nodiscard]] KeepSet sent_to_host(const KeepSet& keep) const;
   [[nodiscard]] Program lowered(const KeepSet& keep) const;  // forward, backward and update, not planned
-  // With the operations of another keep-set's step (fused, model/operations/lowering.h), for comparison with it.
-  [[nodiscard]] Program lowered(const KeepSet& keep, const KeepSet& fused_for) const;
-  // With the forward pass as it is, operation by operation, for those who count on it.
+  // With the operations of another keep-set's step (fused, model/operations/lowering.h), for comparison with it; all on the device.
+  [[nodiscard]] Program lowered_as(const KeepSet& fused_for, const KeepSet& keep) const;
+  // With the forward pass as it is, operation by operation, for those who count on it; all on the device.
   [[nodiscard]] Program lowered_apart(const KeepSet& keep) const;
   [[nodiscard]] Step planned(const KeepSet& keep) const;
+  // With other values in host memory than the recipe says.
+  [[nodiscard]] Program lowered(const KeepSet& keep, const KeepSet& on_host) const;
+  [[nodiscard]] Step planned(const KeepSet& keep, const KeepSet& on_host) const;
 
  private:
-  [[nodiscard]] Program finished(const Program& forward, const KeepSet& keep) const;
+  [[nodiscard]] Program finished(Program forward, const KeepSet& keep, const KeepSet& on_host) const;
 
   TrainingSettings training_;
   StepRecipe recipe_;

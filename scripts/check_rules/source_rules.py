@@ -118,8 +118,8 @@ def operations(tree):
     cuda_table = "\n".join(tree.lines("model/operations/list_cuda.cu"))
     for folder in sorted({name.split("/")[2] for name in tree.files if re.match(r"model/operations/\w+/", name)}):
         here = f"model/operations/{folder}"
-        # add's kind lies lower: differentiation itself sums gradients with it.
-        header = "model/program/add.h" if folder == "add" else f"{here}/{folder}.h"
+        # The kinds of add and copy lie lower: differentiation itself sums gradients and fetches values with them.
+        header = f"model/program/{folder}.h" if folder in ("add", "copy") else f"{here}/{folder}.h"
         parts = [header, header[:-2] + ".cpp", f"{here}/{folder}_body.h", f"{here}/{folder}_cpu.cpp"]
         for part in parts:
             if not tree.exists(part):

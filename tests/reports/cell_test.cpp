@@ -53,6 +53,7 @@ TEST(RecordOf, a_time_is_the_geometric_mean_of_medians) {
   EXPECT_NEAR(*record.mfu, 2e6 / 2e-3 / 4e9, 1e-12);
   EXPECT_NEAR(*record.hfu, *record.mfu * 1.5, 1e-12);  // half as much again was launched
   EXPECT_EQ(record.bytes.used_peak, 100);
+  EXPECT_FALSE(record.bytes.host);
 }
 
 TEST(RecordOf, one_visit_has_no_interval) {

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "model/base/error.h"
+#include "reports/comparison.h"
 #include "reports/visit.h"
 #include "tests/reports/synthetic_run.h"
 
@@ -41,6 +42,8 @@ TEST(Record, comes_back_as_it_was) {
   Record record = record_of(example.plan, example.visits);
   record.numerics.gradient_error = 1.0 / 3;
   record.predicted_time = {.step_ns = 0.1 + 0.2, .card = "h100-sxm", .source = "roofline of h100-sxm"};
+  record.predicted_time->copy_wait_ns = 1.0 / 3;
+  record.bytes.host = HostBytes{.state = 1, .arena = 2, .used = 3, .copied_to = 4, .copied_from = 5};
   record.reason = "quote \" and newline \n";
   const nlohmann::ordered_json json = to_json(record);
   EXPECT_EQ(to_json(record_from_json(nlohmann::ordered_json::parse(json.dump()), "r")), json);
@@ -56,6 +59,19 @@ TEST(Record, of_a_card_that_computes_nothing_shows_a_time_and_is_never_verified)
   EXPECT_TRUE(!verified(record) && may_show_time(record));
   record.device.kind = "cuda";  // what is real computes
   EXPECT_FALSE(verified(record) || may_show_time(record));
+}
+
+// On a card host memory is beside what is short; on a CPU it is the same memory, and sending values there wins nothing.
+TEST(Record, takes_host_memory_of_a_cpu_alone_as_its_own) {
+  Record record = Example{}.plan;
+  record.bytes.predicted_peak = 100, record.bytes.used_peak = 100;
+  record.bytes.host = HostBytes{.state = 20, .arena = 3};
+  record.device.kind = "cuda";
+  EXPECT_EQ(peak_bytes(record), 100);
+  record.device.kind = "cpu";
+  EXPECT_EQ(peak_bytes(record), 123);
+  record.bytes.host->used = 24;
+  EXPECT_EQ(peak_bytes(record), 124);
 }
 
 TEST(Record, has_the_keys_of_the_contract) {

@@ -137,6 +137,7 @@ GuardedMachine::Beside CardBeside::beside(DType compute) {
   return [this, compute](const Operation& op, const OperationBinding& cpu) -> std::function<void()> {
     const auto rows = cuda_operation_list();
     if (std::none_of(rows.begin(), rows.end(), [&](const CudaRow& row) { return row.kind == op.kind; })) return {};
+    if (op.kind->copies) return {};  // between memories, and all of these are the card's: whole steps show them
     ++operations_;
     const Outcome outcome = run(op, cpu, nullptr);
     for (std::size_t o = 0; o < op.outs.size(); ++o) outs_[op.outs[o].index] = outcome.outs[o];

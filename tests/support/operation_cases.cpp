@@ -20,6 +20,8 @@
 #include "model/operations/rotary/rotary.h"
 #include "model/operations/swiglu/swiglu.h"
 #include "model/program/add.h"
+#include "model/program/copy.h"
+#include "tests/support/test_kinds.h"
 
 namespace stepscope::testing {
 
@@ -265,6 +267,14 @@ OperationCase attention_case(bool materialised, const Masking& masking, std::int
           }};
 }
 
+OperationCase copies_case(std::int64_t rows, std::int64_t features) {
+  return {named("copies", {rows, features}), 2, true, [=](CaseBuilder& c) {
+            const ValueId x = given(c.b, c.activation("x", {rows, features}), c.b.compute());
+            const ValueId there = c.b.emit(copy_to_host_kind, {}, {c.b.operand(x)})[0];
+            c.b.emit(copy_from_host_kind, {}, {c.b.operand(there)});
+          }};
+}
+
 OperationCase update_case(const std::string& name, std::vector<Shape> shapes, double clip, bool scaled = false) {
   return {name, 1, true, [=](CaseBuilder& c) {
             std::vector<Operand> ins{c.b.control()};
@@ -315,6 +325,8 @@ void add_attention_cases(std::vector<OperationCase>& cases) {
 
 std::vector<OperationCase> make_cases() {
   std::vector<OperationCase> cases{
+      copies_case(2, 1),
+      copies_case(6, 7001),
       embedding_case(2, 1, 1, 1, 1),
       embedding_case(4, 3, 5, 11, 7),  // fewer positions than the longest sequence, repeated and absent tokens
       embedding_case(4, 40, 64, 100, 200),  // several blocks of features, several tasks

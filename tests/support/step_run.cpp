@@ -11,6 +11,7 @@
 #include "model/execution/cpu_executor.h"
 #include "model/execution/read_floats.h"
 #include "model/techniques/gradient_precision.h"
+#include "model/techniques/offload.h"
 #include "model/techniques/precision.h"
 
 namespace stepscope::testing {
@@ -100,10 +101,32 @@ Step build(const StepSetting& s, const Machine& machine) {
   recipe.library_attention = s.library_attention;
   recipe.wide_residual = s.residual_precision == "fp32";
   gradient_precision_technique.apply(s.gradient_precision, recipe);
+  if (!s.offload.empty()) offload_technique.apply(s.offload, recipe);
+  recipe.offload.in_flight = s.copies_in_flight;
   TrainingSettings training{.global_batch = rows_of(s), .sequence = s.sequence == 0 ? model.max_sequence : s.sequence};
   if (s.change_training) s.change_training(training);
-  return build_step(model, training, recipe, machine,
-                    mask_shape_of(s, model, training.global_batch, training.sequence));
+  Machine linked = machine;
+  if (s.host_bandwidth > 0) linked.rates.host_bandwidth = s.host_bandwidth;
+  return build_step(model, training, recipe, linked, mask_shape_of(s, model, training.global_batch, training.sequence));
+}
+
+Step with_updates_elsewhere(const Step& step) {
+  Step apart = step;
+  for (const Operation& op : step.program.operations) {
+    std::int64_t end =
+        step.plan.arena_bytes;  // one place for all, so that none finds there what it left in an earlier step
+    for (const Write& write : op.writes) {
+      if (!write.is_staged()) continue;
+      const ValueId id = op.outs[static_cast<std::size_t>(write.out)];
+      Placement& out = apart.plan.placements[static_cast<std::size_t>(id.index)];
+      EXPECT_GE(out.over.index, 0);
+      out.over = {};
+      out.offset_bytes = end;
+      end += out.slot_bytes();
+    }
+    apart.plan.arena_bytes = std::max(apart.plan.arena_bytes, end);
+  }
+  return apart;
 }
 
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor) {

@@ -34,6 +34,9 @@ struct StepSetting {
   std::string gradient_precision = "fp32";
   std::string residual_precision = "compute";
   bool library_attention = false;  // attention_kernel = cudnn
+  std::vector<std::string> offload = {};  // values of the technique; empty: off
+  std::optional<int> copies_in_flight = {};
+  double host_bandwidth = 0;  // of the machine's link; 0: as it is
   int steps = 1;  // gradients and logits are the last one's
   std::string name = {};  // for messages
   // In place of the model's. A "custom" one is random, shared by rows and heads where masks are combined and one for each of them else;
@@ -51,6 +54,8 @@ struct StepResult {
 };
 
 Step build(const StepSetting& s, const Machine& machine);
+// The same step, its copies beside nothing, whose updates of states in host memory leave them in another place than they came to, which no plan here chooses.
+Step with_updates_elsewhere(const Step& step);
 Machine machine_with(int threads);
 StepResult run_step_of(const StepSetting& s);
 StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& s);  // of any machine

@@ -1,7 +1,8 @@
 // adam: one update of every parameter, with running means of its gradient and of the gradient's square.
 //     g' = clip_factor g     m = beta1 m + (1 - beta1) g'     v = beta2 v + (1 - beta2) g'^2
 //     p = p - rate (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay p)
-// in   g [n] any float     writes   p, m, v [n] fp32     t = updates applied so far + 1; weight decay is decoupled from the gradient
+// in   g [n] any float     writes   p, m, v [n] fp32, each from what it held (of states in host memory: in another place)
+// t = updates applied so far + 1; weight decay is decoupled from the gradient
 // The two corrections are the same for all elements: made once a step in fp64 and folded into a rate and a factor, so an element
 // costs one square root and one division. All parameters in one operation, cut into ranges of 16,384.
 // Bound by bytes: 28 a parameter (g, p, m, v in; p, m, v out).
@@ -47,6 +48,26 @@ STEPSCOPE_BODY AdamStep<A> adam_step_of(const AdamSettings& settings, const Cont
           .root_correction = static_cast<A>(1 / std::sqrt(1 - std::pow(settings.beta2, t))),
           .epsilon = static_cast<A>(settings.epsilon),
           .decay = static_cast<A>(rate * settings.weight_decay)};
+}
+
+template <class A>
+struct AdamStates {  // of a range: where parameter and moments go, and where they were, mostly the same place
+  A *p, *m, *v;
+  const A *p_before, *m_before, *v_before;
+  [[nodiscard]] STEPSCOPE_BODY AdamStates from(std::int64_t at) const {
+    return {p + at, m + at, v + at, p_before + at, m_before + at, v_before + at};
+  }
+};
+
+// Brings states that change places to where they go; all that is left to do in a step that is skipped.
+template <class Team, class A>
+STEPSCOPE_BODY void adam_take_over(const Team& team, const AdamStates<A> s, std::int64_t n) {
+  const auto take = [&](A* to, const A* from) {
+    if (to != from) team.for_each(n, [=](std::int64_t i) { to[i] = from[i]; });
+  };
+  take(s.p, s.p_before);
+  take(s.m, s.m_before);
+  take(s.v, s.v_before);
 }
 
 template <class Team, class G, class A>

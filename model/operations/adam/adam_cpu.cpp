@@ -13,7 +13,7 @@ template <class A>
 struct Range {
   const std::byte* g;
   DType dtype;  // of g
-  A *p, *m, *v;
+  AdamStates<A> states;
   std::int64_t n;
 };
 
@@ -23,12 +23,14 @@ std::vector<Range<A>> ranges_of(
   std::vector<Range<A>> ranges;
   for (int tensor = 0; tensor < static_cast<int>(binding.writes.size() / 3); ++tensor) {
     const Chunks chunks = element_chunks(binding.in_view(tensor + 1).shape.elements());
+    const int p = 3 * tensor, m = p + 1, v = p + 2;
+    const AdamStates<A> states{binding.write<A>(p),        binding.write<A>(m),        binding.write<A>(v),
+                               binding.before_write<A>(p), binding.before_write<A>(m), binding.before_write<A>(v)};
     for (std::int64_t chunk = 0; chunk < chunks.count(); ++chunk) {
       const std::int64_t at = chunks.begin(chunk);
       const DType dtype = binding.in_dtype(tensor + 1);
-      ranges.push_back({binding.in<const std::byte>(tensor + 1) + at * size_bytes(dtype), dtype,
-                        binding.write<A>(3 * tensor) + at, binding.write<A>(3 * tensor + 1) + at,
-                        binding.write<A>(3 * tensor + 2) + at, chunks.length(chunk)});
+      ranges.push_back({binding.in<const std::byte>(tensor + 1) + at * size_bytes(dtype), dtype, states.from(at),
+                        chunks.length(chunk)});
     }
   }
   return ranges;
@@ -40,13 +42,16 @@ CpuRun bind_type(const CpuBinding& binding) {
   const AdamSettings settings{attributes.beta1, attributes.beta2, attributes.epsilon, attributes.weight_decay};
   const bool skips = attributes.skips_overflow;
   return [=, ranges = ranges_of<A>(binding), threads = binding.threads, control = binding.control] {
-    if (skips && control->found_inf != 0) return;
+    const bool skip = skips && control->found_inf != 0;
     const AdamStep<A> step = adam_step_of<A>(settings, *control);
     threads->parallel_for(static_cast<std::int64_t>(ranges.size()), [&](std::int64_t i) {
       const Range<A>& range = ranges[static_cast<std::size_t>(i)];
+      const AdamStates<A>& s = range.states;
+      adam_take_over(Team{}, s, range.n);
+      if (skip) return;
       dispatch(range.dtype, [&]<class G>() {
         if constexpr (std::is_same_v<Accumulator<G>, A>)
-          adam_range(Team{}, step, reinterpret_cast<const G*>(range.g), range.p, range.m, range.v, range.n);
+          adam_range(Team{}, step, reinterpret_cast<const G*>(range.g), s.p, s.m, s.v, range.n);
       });
     });
   };

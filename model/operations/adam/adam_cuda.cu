@@ -9,10 +9,10 @@ namespace stepscope {
 
 struct AdamPart {
   std::byte* g;
-  float *p, *m, *v;
+  AdamStates<float> states;
   std::int64_t n;
   DType dtype;  // of g
-  bool in_packs;  // all four begin at a multiple of 16 bytes
+  bool in_packs;  // all of them begin at a multiple of 16 bytes
 };
 using AdamGroup = TensorGroup<AdamPart>;
 
@@ -27,25 +27,27 @@ constexpr int adam_pack = 4;  // 16 bytes of each state
 template <class G>
 __device__ __forceinline__ void adam_packs(const AdamStep<float>& step, const AdamPart& part, const G* gradients,
                                            std::int64_t first, std::int64_t count) {
-  float *const p = part.p + first, *const m = part.m + first, *const v = part.v + first;
+  const AdamStates<float> s = part.states.from(first);
   const std::int64_t packs = part.in_packs ? count / adam_pack : 0, rest = packs * adam_pack;
   for (std::int64_t i = threadIdx.x; i < packs; i += range_threads) {
     const Pack<G, adam_pack> g = load_pack<G, adam_pack>(gradients, i);
-    Pack<float> parameter = load_pack(p, i), mean = load_pack(m, i), square = load_pack(v, i);
-    adam_range(ThreadTeam{}, step, g.at, parameter.at, mean.at, square.at, adam_pack);
-    store_pack(p, i, parameter);
-    store_pack(m, i, mean);
-    store_pack(v, i, square);
+    Pack<float> p = load_pack(s.p_before, i), m = load_pack(s.m_before, i), v = load_pack(s.v_before, i);
+    adam_range(ThreadTeam{}, step, g.at, p.at, m.at, v.at, adam_pack);
+    store_pack(s.p, i, p);
+    store_pack(s.m, i, m);
+    store_pack(s.v, i, v);
   }
-  adam_range(BlockTeam{}, step, gradients + rest, p + rest, m + rest, v + rest, count - rest);
+  adam_take_over(BlockTeam{}, s.from(rest), count - rest);
+  adam_range(BlockTeam{}, step, gradients + rest, s.p + rest, s.m + rest, s.v + rest, count - rest);
 }
 
 // Moves 28 bytes a parameter with fp32 gradients.
 static __global__ void __launch_bounds__(range_threads)
     adam_kernel(AdamGroup group, const AdamStep<float>* step, const ControlBlock* control, bool skips_overflow) {
-  if (skips_overflow && control->found_inf != 0) return;
   const TensorRange range = group.range();
   const AdamPart& part = group.parts[range.tensor];
+  if (skips_overflow && control->found_inf != 0)
+    return adam_take_over(BlockTeam{}, part.states.from(range.first), range.count);
   with_elements(part.dtype, part.g, range.first,
                 [&](auto* g) { adam_packs(*step, part, g, range.first, range.count); });
 }
@@ -56,14 +58,13 @@ CudaRun bind_adam_cuda(const CudaBinding& binding) {  // ins: control, g1, g2 ..
   if (binding.write_type(0).dtype != DType::fp32) throw Unsupported("CUDA: adam's states are fp32");
   std::vector<AdamPart> parts;
   for (int tensor = 0; tensor < static_cast<int>(binding.writes.size() / 3); ++tensor) {
-    AdamPart part{binding.in<std::byte>(tensor + 1),
-                  binding.write<float>(3 * tensor),
-                  binding.write<float>(3 * tensor + 1),
-                  binding.write<float>(3 * tensor + 2),
-                  binding.in_view(tensor + 1).shape.elements(),
-                  binding.in_dtype(tensor + 1),
-                  false};
-    part.in_packs = are_aligned({part.g, part.p, part.m, part.v});
+    const int p = 3 * tensor, m = p + 1, v = p + 2;
+    const AdamStates<float> s{binding.write<float>(p),        binding.write<float>(m),
+                              binding.write<float>(v),        binding.before_write<float>(p),
+                              binding.before_write<float>(m), binding.before_write<float>(v)};
+    AdamPart part{binding.in<std::byte>(tensor + 1), s, binding.in_view(tensor + 1).shape.elements(),
+                  binding.in_dtype(tensor + 1), false};
+    part.in_packs = are_aligned({part.g, s.p, s.m, s.v, s.p_before, s.m_before, s.v_before});
     parts.push_back(part);
   }
   const Attributes& a = binding.operation->attributes;

@@ -289,6 +289,87 @@ TEST(CudaExecutor, who_need_not_see_each_operation_is_told_them_once_and_each_re
   EXPECT_EQ(std::memcmp(&watched.control().gradient_norm, &alone.control().gradient_norm, sizeof(double)), 0);
 }
 
+StepSetting offloading(const std::string& precision) {
+  StepSetting s = small(precision);
+  s.micro_steps = 2;
+  s.steps = 2;
+  s.offload = {"activations:TransformerBlock", "optimizer"};
+  if (precision != "fp32") s.offload.emplace_back("master");
+  s.host_bandwidth = 1e10;
+  return s;
+}
+
+TEST(CudaExecutor, states_of_the_host_may_change_places_in_an_update) {
+  StepSetting s = offloading("fp16");
+  s.change_training = [](TrainingSettings& t) { t.loss_scale = 0x1p40, t.loss_scale_growth_interval = 1; };
+  s.steps = 24;  // the first ones overflow
+  s.micro_steps = 1;
+  s.copies_in_flight = 0;
+  const Step step = build(s, this_card()), apart = with_updates_elsewhere(step);
+  CudaExecutor in_place(step.program, step.plan, CudaExecutor::Launch::graph),
+      elsewhere(apart.program, apart.plan, CudaExecutor::Launch::graph);
+  EXPECT_EQ(bitwise_differences(run_step_on(elsewhere, apart, s), run_step_on(in_place, step, s)),
+            std::vector<std::string>());
+  EXPECT_GT(in_place.control().skips, 0);
+  EXPECT_LT(in_place.control().skips, s.steps);
+}
+
+TEST(CudaExecutor, what_lies_in_host_memory_changes_no_bit_eager_or_in_graphs) {
+  for (const char* precision : {"fp32", "bf16", "fp16"}) {
+    const StepSetting s = offloading(precision);
+    StepSetting plain = s;
+    plain.offload = {};
+    const StepResult without = run_unobserved(plain, CudaExecutor::Launch::graph);
+    for (const CudaExecutor::Launch how : {CudaExecutor::Launch::eager, CudaExecutor::Launch::graph})
+      EXPECT_EQ(bitwise_differences(run_unobserved(s, how), without), std::vector<std::string>()) << precision;
+  }
+}
+
+#ifndef __CUDACC__
+// Streams that run as late as they may, as early, and in other orders; windows of every length, also where the rate is not known.
+TEST(CudaExecutor, copies_beside_a_step_are_awaited_where_it_matters) {
+  StepSetting s = offloading("bf16");
+  StepSetting plain = s;
+  plain.offload = {};
+  const StepResult without = run_unobserved(plain, CudaExecutor::Launch::graph);
+  for (const int in_flight : {1, 2, 100}) {
+    s.copies_in_flight = in_flight;
+    s.host_bandwidth = in_flight == 2 ? 0 : 1e10;
+    for (const host_simt::Options& options :
+         {host_simt::Options{.order = host_simt::Order::reverse},
+          host_simt::Options{.order = host_simt::Order::shuffled, .seed = 5, .others_first = true},
+          host_simt::Options{.eager = true}}) {
+      host_simt::options() = options;
+      const StepResult other =
+          run_unobserved(s, options.others_first ? CudaExecutor::Launch::eager : CudaExecutor::Launch::graph);
+      host_simt::options() = {};
+      EXPECT_EQ(bitwise_differences(other, without), std::vector<std::string>()) << in_flight;
+    }
+  }
+}
+
+TEST(CudaExecutor, both_memories_take_what_was_planned) {
+  const StepSetting s = offloading("bf16");
+  const Step step = build(s, this_card());
+  const host_simt::RuntimeCounts before = host_simt::counts();
+  CudaExecutor executor(step.program, step.plan, CudaExecutor::Launch::graph);
+  EXPECT_EQ(static_cast<std::int64_t>(host_simt::counts().live_bytes - before.live_bytes),
+            state_bytes(step.program).total() + step.plan.arena_bytes);
+  executor.initialise(1);
+  fill_batch(s, step.program, executor);
+  const Executor::UsedBytes used = executor.measure_used_bytes(1e-3);
+  EXPECT_EQ(used.differences, std::vector<std::string>());
+  EXPECT_EQ(used.states, state_bytes(step.program).total());
+  EXPECT_EQ(used.arena, step.plan.arena_bytes);
+  EXPECT_EQ(used.largest_live, step.plan.largest_live_bytes);
+  EXPECT_EQ(used.host_states, state_bytes(step.program).host);
+  EXPECT_EQ(used.host_arena, step.plan.host_arena_bytes);
+  EXPECT_EQ(used.host_largest_live, step.plan.host_largest_live_bytes);
+  EXPECT_GT(used.host_states, 0);
+  EXPECT_GT(used.host_arena, 0);
+}
+#endif
+
 #ifndef __CUDACC__
 TEST(CudaExecutor, a_profile_window_holds_the_kernels_of_its_steps_alone) {
   const StepSetting s = small("fp32");

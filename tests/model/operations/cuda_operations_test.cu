@@ -24,7 +24,7 @@ void run_case(const OperationCase& c, DType compute) {
   }
   machine.control().micro_step = 0;
   machine.run_beside(Section::update, beside);
-  if (card.operations() == 0) GTEST_SKIP() << "runs on a CPU only";
+  if (card.operations() == 0) GTEST_SKIP() << "runs on a CPU only, or is a copy between memories";
 }
 
 }  // namespace

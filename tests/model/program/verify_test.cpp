@@ -6,7 +6,10 @@
 #include <algorithm>
 
 #include "model/base/error.h"
+#include "model/program/copy.h"
+#include "model/program/copy_schedule.h"
 #include "model/program/operation.h"
+#include "model/techniques/checkpointing.h"
 #include "tests/support/programs.h"
 
 namespace stepscope {
@@ -52,6 +55,97 @@ TEST(Verify, V1_a_value_of_one_micro_step_read_by_the_update) {
   late.outs[0] = {static_cast<int>(p.values.size()) - 1};
   p.operations.push_back(late);
   EXPECT_EQ(rule_broken_by(p), "V1");
+}
+
+// With what the MLPs keep in host memory, its copies beside other work.
+Program with_copies() {
+  Program forward = testing::forward_of({.preset = "tiny", .precision = "bf16"});
+  send_to_host(forward, made_inside(forward, keepable(forward), "MLPBlock", "offload"));
+  Program program = differentiate(forward, keepable(forward));
+  schedule_copies(program, OperationTimes(program.operations.size(), 1000), {.bandwidth = 1e10, .in_flight = 4});
+  return program;
+}
+
+TEST(Verify, accepts_copies_beside_other_work) {
+  const Program p = with_copies();
+  EXPECT_TRUE(std::ranges::any_of(p.operations, &Operation::runs_beside));
+  EXPECT_EQ(rule_broken_by(p), "none");
+}
+
+TEST(Verify, V1_a_value_read_before_its_copy_is_awaited) {
+  Program p = with_copies();
+  p.operations[find(p, "copy_from_host", Phase::backward)].complete_before += 1;
+  EXPECT_EQ(rule_broken_by(p), "V1");
+}
+
+TEST(Verify, V1_a_copy_that_fetches_what_is_not_there_yet) {
+  Program p = with_copies();
+  Operation& fetch = p.operations[find(p, "copy_from_host", Phase::backward)];
+  for (Operation& op : p.operations)
+    if (op.kind == &copy_to_host_kind && op.outs[0] == fetch.ins[0].value())
+      op.complete_before = static_cast<int>(&fetch - p.operations.data()) + 1;
+  EXPECT_EQ(rule_broken_by(p), "V1");
+}
+
+TEST(Verify, V1_a_copy_awaited_outside_its_section) {
+  Program p = with_copies();
+  p.operations[find(p, "copy_to_host", Phase::forward)].complete_before = static_cast<int>(p.operations.size()) + 1;
+  EXPECT_EQ(rule_broken_by(p), "V1");
+}
+
+TEST(Verify, V1_something_else_than_a_copy_beside_others) {
+  Program p = with_copies();
+  const std::size_t loss = find(p, "cross_entropy", Phase::forward);
+  p.operations[loss].complete_before = static_cast<int>(loss) + 1;
+  EXPECT_EQ(rule_broken_by(p), "V1");
+}
+
+TEST(Verify, V2_host_memory_read_by_what_is_no_copy) {
+  Program p = with_copies();
+  const std::size_t fetch = find(p, "copy_from_host", Phase::backward);
+  for (Operation& op : p.operations)
+    for (Operand& in : op.ins)
+      if (!op.kind->copies && in.is_value() && in.value() == p.operations[fetch].outs[0])
+        in.index = p.operations[fetch].ins[0].index;
+  EXPECT_EQ(rule_broken_by(p), "V2");
+}
+
+// A plan made as if nothing ran beside anything: places of sources and results are given away too early.
+TEST(Verify, V3_what_a_copy_beside_others_still_reads_or_fills_is_given_away) {
+  const Program p = with_copies();
+  Program in_turn = p;
+  for (Operation& op : in_turn.operations) op.complete_before = -1;
+  EXPECT_NO_THROW(verify(in_turn, plan_memory(in_turn)));
+  try {
+    verify(p, plan_memory(in_turn));
+    FAIL() << "not noticed";
+  } catch (const ProgramError& error) {
+    EXPECT_EQ(error.rule, "V3");
+    EXPECT_NE(std::string(error.what()).find("that is not awaited"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Verify, V3_a_value_planned_in_the_other_memory) {
+  const Program p = with_copies();
+  MemoryPlan plan = plan_memory(p);
+  plan.placements[static_cast<std::size_t>(p.operations[find(p, "copy_to_host", Phase::forward)].outs[0].index)]
+      .memory = Memory::device;
+  EXPECT_THROW(verify(p, plan), ProgramError);
+}
+
+TEST(Verify, V6_a_copy_of_another_value) {
+  const StateHistories kept =
+      state_histories(testing::step_of({.preset = "tiny", .precision = "bf16", .checkpointing = std::string("none")}));
+  Program p = with_copies();
+  EXPECT_NO_THROW(verify(p, &kept));
+  std::vector<Operation*> fetches;  // of one type
+  for (Operation& op : p.operations)
+    if (op.kind == &copy_from_host_kind && (fetches.empty() || p.type(op.ins[0]) == p.type(fetches[0]->ins[0])))
+      fetches.push_back(&op);
+  ASSERT_GE(fetches.size(), 2U);
+  std::swap(fetches[0]->ins[0], fetches[1]->ins[0]);
+  EXPECT_NO_THROW(verify(p));
+  EXPECT_THROW(verify(p, &kept), ProgramError);
 }
 
 TEST(Verify, V2_an_output_of_another_shape_than_its_kind_makes) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "model/base/error.h"
@@ -139,6 +140,72 @@ TEST(Budget, of_a_large_vocabulary_opens_the_logits_before_it_repeats_much) {
   const BudgetFrontier open(resolved(model), {.global_batch = 8, .sequence = 32}, {.logits_chunks = 0}, some_machine());
   EXPECT_LT(open.members().back().peak_bytes, whole.members().back().peak_bytes);
   EXPECT_GT(open.members().back().logits_chunks, 1);
+}
+
+class BudgetsWithOffload : public ::testing::Test {
+ protected:
+  BudgetsWithOffload() {
+    machine.rates.host_bandwidth = 3e10;
+    recipe.offload.targets = {"TransformerBlock"};
+    model.layers = 3;
+    model = resolved(model);
+  }
+  ModelSettings model = preset_named("gpt2-tiny").model;
+  TrainingSettings training{.global_batch = 4, .sequence = 32};
+  StepRecipe recipe{.compute = DType::bf16};
+  Machine machine = some_machine();
+};
+
+TEST_F(BudgetsWithOffload, know_keeping_repeating_and_sending_away_and_are_built_as_they_say) {
+  const BudgetFrontier frontier(model, training, recipe, machine);
+  StepRecipe repeating = recipe;
+  repeating.offload = {};
+  const BudgetFrontier without(model, training, repeating, machine);
+  bool sends = false;
+  for (const FrontierMember& member : frontier.members()) {
+    sends = sends || !member.on_host.empty();
+    const Step step = build_step(model, training, frontier.recipe_of(member), machine);
+    const auto [peak, ns] = built(step, machine);
+    EXPECT_EQ(peak, frontier.planned_peak(member));
+    EXPECT_GE(peak, member.peak_bytes);
+    EXPECT_NEAR(ns, member.step_ns, 1e-9 * ns);
+  }
+  EXPECT_TRUE(sends);
+  // A third fate is never worse than two.
+  for (const FrontierMember& two : without.members()) {
+    const auto fits = [&](const FrontierMember& member) { return member.peak_bytes <= two.peak_bytes; };
+    const auto three = std::ranges::find_if(frontier.members(), fits);
+    ASSERT_NE(three, frontier.members().end());
+    EXPECT_LE(three->step_ns, two.step_ns * (1 + 1e-9));
+  }
+}
+
+TEST_F(BudgetsWithOffload, count_states_of_the_host_as_none_of_the_cards) {
+  recipe.offload = {};
+  const BudgetFrontier plain(model, training, recipe, machine);
+  recipe.offload.moments = recipe.offload.masters = true;
+  const BudgetFrontier moved(model, training, recipe, machine);
+  for (const FrontierMember& member : moved.members()) {
+    const Step step = build_step(model, training, moved.recipe_of(member), machine);
+    EXPECT_EQ(built(step, machine).first, moved.planned_peak(member));
+    EXPECT_GT(state_bytes(step.program).host, 0);
+  }
+  EXPECT_LT(moved.members().back().peak_bytes, plain.members().back().peak_bytes);
+  EXPECT_GT(moved.members().front().step_ns, plain.members().front().step_ns);
+}
+
+TEST_F(BudgetsWithOffload, need_to_know_the_link) {
+  machine.rates.host_bandwidth = 0;
+  for (const FrontierMember& member : BudgetFrontier(model, training, recipe, machine).members())
+    EXPECT_TRUE(member.on_host.empty() || !member.name.empty()) << "chosen by nothing";
+  try {
+    recipe.budget = MemoryBudget{};
+    (void)build_step(model, training, recipe, machine);
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("offload = activations:TransformerBlock"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("host_bandwidth"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/program/copy_schedule.h"
+
 namespace stepscope {
 namespace {
 
@@ -86,6 +88,27 @@ TEST_P(PricesOf, the_cheapest_stand_first_and_what_is_dominated_names_by_what) {
     EXPECT_TRUE(std::any_of(prices.rows.begin(), prices.rows.end(), [&](const Price& other) {
       return other.target == row.dominated_by && better(other);
     })) << row.target;
+  }
+}
+
+TEST_P(PricesOf, of_offload_are_reproduced_by_sending_exactly_those_values) {
+  for (const Price& row : prices.rows) EXPECT_FALSE(row.offload) << "no link is known";
+  Card linked = some_card();
+  linked.host_bandwidth = 1e10;
+  machine.rates = linked;
+  const Prices with_link = checkpointing_prices(model, training, recipe, machine, {}, {.ceilings = linked});
+  ASSERT_EQ(with_link.rows.size(), prices.rows.size());
+  for (const Price& row : with_link.rows) {
+    SCOPED_TRACE(row.target);
+    ASSERT_TRUE(row.offload);
+    StepRecipe sending = recipe;
+    sending.offload.values = {row.sent.begin(), row.sent.end()};
+    const Step step = build_step(model, training, sending, machine);  // verified
+    EXPECT_EQ(row.offload->freed_bytes, with_link.arena_bytes - step.plan.arena_bytes);
+    EXPECT_EQ(row.offload->host_bytes, step.plan.host_arena_bytes);
+    EXPECT_GT(row.offload->host_bytes, 0);
+    const OperationTimes times = roofline_times(step.program, linked);
+    EXPECT_NEAR(row.offload->added_ns, copy_wait_ns(step.program, times), 1e-6 * with_link.step_ns);
   }
 }
 
