@@ -2,7 +2,7 @@
 // so that each operation is judged by itself.
 //     CardBeside card;
 //     machine.run_beside(Section::micro, card.beside(DType::bf16));             // reports through GoogleTest
-// Held to: results within the table of tolerances of the CPU's, the same bits in every order of threads and from lazy and eager
+// Held to: results within the table of tolerances of the CPU's and of plain loops in double (naive/naive_operations.h), the same bits in every order of threads and from lazy and eager
 // streams, no operand altered, outputs over operands where the kind allows it.
 #pragma once
 
@@ -30,6 +30,7 @@ class CardBeside {
     ControlBlock control;
   };
   Outcome run(const Operation& op, const OperationBinding& cpu, const InPlace* over);
+  static void expect_naive(const Operation& op, const OperationBinding& before, const Outcome& outcome, DType compute);
   void expect_same_bits(const Outcome& a, const Outcome& b, const std::string& where);
 
   Stream stream_;
