@@ -91,4 +91,25 @@ function(add_host_simt target)
     target_link_libraries(${library} PRIVATE stepscope_uses GTest::gtest)
   endforeach()
   target_link_libraries(${target} PRIVATE host_simt host_simt_kernels ${CUBLASLT_LIBRARY})
+  if(NOT STEPSCOPE_SANITIZE AND NOT STEPSCOPE_TESTS_OF)
+    add_sanitized_simt(${target} simt_address address,undefined)
+    add_sanitized_simt(${target} simt_thread thread)
+  endif()
+endfunction()
+
+# The test program with kernels, what issues them and their tests sanitized, and all else as it is: built by scripts/simt_sanitizers alone.
+function(add_sanitized_simt tests name sanitizers)
+  add_library(${name}_kernels OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/host_simt_kernels.cpp ${CMAKE_BINARY_DIR}/host_simt_tests.cpp)
+  set(options -fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(${name}_kernels PRIVATE -fno-strict-aliasing -O1 ${options} -Wno-maybe-uninitialized)
+  target_compile_definitions(${name}_kernels PRIVATE STEPSCOPE_SANITIZED)
+  target_include_directories(${name}_kernels PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+  target_include_directories(${name}_kernels SYSTEM PRIVATE ${CUDA_INCLUDE_DIR})
+  target_link_libraries(${name}_kernels PRIVATE stepscope_uses GTest::gtest)
+  # Sanitized objects come first: of a function that several have, the linker takes the first.
+  add_executable(${name} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:${name}_kernels> $<TARGET_OBJECTS:host_simt>
+    $<FILTER:$<TARGET_OBJECTS:${tests}>,EXCLUDE,allocation_test>)  # replaces operator new, as sanitizers do
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_options(${name} PRIVATE -fsanitize=${sanitizers})
+  target_link_libraries(${name} PRIVATE stepscope_lib GTest::gtest GTest::gmock GTest::gtest_main ${CUBLASLT_LIBRARY})
 endfunction()

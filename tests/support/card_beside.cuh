@@ -17,6 +17,8 @@ namespace stepscope::testing {
 
 class CardBeside {
  public:
+  // with_loops false: the test has plain loops of its own, with bounds for operands that are not of order one.
+  explicit CardBeside(bool with_loops = true) : with_loops_(with_loops) {}
   [[nodiscard]] GuardedMachine::Beside beside(DType compute);
   [[nodiscard]] int operations() const { return operations_; }  // that ran on the card
   [[nodiscard]] const std::vector<std::byte>& bytes(ValueId value) const {
@@ -35,6 +37,7 @@ class CardBeside {
 
   Stream stream_;
   MatmulLibrary matmuls_;
+  bool with_loops_;
   int operations_ = 0;
   std::map<int, Bytes> outs_;  // by value
 };

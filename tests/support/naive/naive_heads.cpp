@@ -142,7 +142,8 @@ void attend_backward(NaiveRun& run, P p_of, F f) {
   });
 }
 
-// in   do, q, k, v, o, lse, lengths?, mask?     out   dqkv, delta     delta, the sum of do o, is the sum of p dp; weights anew from q and k
+// in   do, q, k, v, o, lse, lengths?, mask?     out   dqkv, delta     delta, the sum of do o, is the sum of p dp;
+// weights anew from q and k
 void attention_gradient(NaiveRun& run) {
   attend_backward(
       run,
