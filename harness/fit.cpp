@@ -52,7 +52,26 @@ MemoryFit fit_on_card(const CardFile& card, std::int64_t budget_bytes) {
   return fit;
 }
 
+namespace {
+
+// A card that this program drives: its states are held by the host while used bytes are measured.
+MemoryFit fit_on_card_here(const Machine& card, std::int64_t budget_bytes) {
+  MemoryFit fit{.memory = {.name = card.name,
+                           .bytes = card.memory_bytes,
+                           .basis = "measured",
+                           .source = "the card's memory, as its driver tells it"}};
+  if (budget_bytes > 0) fit.memory = given(budget_bytes);
+  fit.beside.push_back({.name = "context",
+                        .bytes = card.context_bytes,
+                        .basis = "measured",
+                        .source = "taken of the card before a step's first allocation, by others on it too"});
+  return fit;
+}
+
+}  // namespace
+
 MemoryFit fit_here(const Machine& machine, std::int64_t budget_bytes) {
+  if (machine.has_kernels) return fit_on_card_here(machine, budget_bytes);
   if (budget_bytes > 0) return {.memory = given(budget_bytes)};
   MemoryFit fit{.memory = {.name = "this machine",
                            .bytes = machine.memory_bytes,

@@ -172,8 +172,9 @@ Machine simulated(Machine machine, const Card& card) {
 Machine with_memory(Machine machine, const MemoryFit& fit) {
   machine.memory_bytes = fit.memory.bytes;
   machine.copies_states = fit.copies_states;
-  if (machine.kind == Machine::Kind::cuda)  // here a budget is for states and arena, as in step and run
-    for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
+  if (machine.kind == Machine::Kind::cpu) return machine;  // here a budget is for states and arena, as in step and run
+  machine.context_bytes = 0;
+  for (const MemoryPart& part : fit.beside) machine.context_bytes += part.bytes;
   return machine;
 }
 

@@ -12,6 +12,7 @@
 #include "harness/commands/advice.h"
 #include "harness/commands/commands.h"
 #include "harness/commands/options.h"
+#include "harness/device.h"
 #include "harness/kept_times.h"
 #include "harness/session.h"
 #include "model/base/error.h"
@@ -22,7 +23,7 @@ namespace {
 
 struct AdviseCommand {
   ConfigurationOptions configuration;
-  std::string card, budget, out;
+  std::string card, device = "cpu", budget, out;
   int measure = 0, threads = 0;
   bool json = false;
 };
@@ -127,7 +128,7 @@ std::vector<AdvisedChange> changes_of(const MatrixCell& base, const AdviceReques
 
 AdviceRequest request_of(const AdviseCommand& command) {
   AdviceRequest request;
-  request.machine = machine_of(command.threads);
+  request.machine = machine_seen_by_child(command.device, command.threads);
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   request.budget = "budget:" + (command.budget.empty() ? "auto" : command.budget);
   for (const auto& [name, assignment] : command.configuration.overrides())
@@ -135,6 +136,10 @@ AdviceRequest request_of(const AdviseCommand& command) {
   if (!command.card.empty()) return on_card(std::move(request), find_card(command.card), budget);
   KeptTimes measured = kept_times(request.machine);
   const KeptCalibration kept = kept_calibration(request.machine);
+  if (!kept.calibration && request.machine.has_kernels)
+    throw UsageError(
+        fmt::format("advise --device {}: times are needed, and {}: name the card's file with --card instead",
+                    command.device, kept.note));
   if (!kept.calibration)
     throw UsageError(
         fmt::format("advise: times are needed: name a card with --card, or measure this machine with stepscope devices "
@@ -158,6 +163,7 @@ std::string command_line(const AdviseCommand& command) {
   std::string line = fmt::format("stepscope advise {} --measure {} --out{}{}", command.configuration.as_arguments(),
                                  command.measure, command.out.starts_with('-') ? "=" : " ", shell_quoted(command.out));
   if (!command.budget.empty()) line += " --budget " + shell_quoted(command.budget);
+  if (command.device != "cpu") line += " --device " + command.device;
   if (command.threads > 0) line += fmt::format(" --threads {}", command.threads);
   return line;
 }
@@ -187,8 +193,9 @@ std::string command_to_try(const AdviseCommand& command, const std::vector<std::
   });
   asked.sets.insert(asked.sets.end(), own.begin(), own.end());
   for (std::string& set : sets_of(mix.values, !asked.matrix.empty())) asked.sets.push_back(std::move(set));
+  const std::string device = command.device == "cpu" ? "" : " --device " + command.device;
   const std::string threads = command.threads > 0 ? fmt::format(" --threads {}", command.threads) : "";
-  if (command.card.empty()) return "step " + asked.as_arguments() + threads;
+  if (command.card.empty()) return "step " + asked.as_arguments() + device + threads;
   return fmt::format("plan {} --card {}{}", asked.as_arguments(), shell_quoted(command.card),
                      command.budget.empty() ? "" : " --budget " + shell_quoted(command.budget));
 }
@@ -226,7 +233,7 @@ void advise(const AdviseCommand& command) {
                                                   {.base = base,
                                                    .best = command.measure,
                                                    .out = command.out,
-                                                   .machine = machine_of(command.threads),
+                                                   .machine = machine_seen_by_child(command.device, command.threads),
                                                    .command = command_line(command),
                                                    .quiet = command.json});
     if (command.json)
@@ -244,9 +251,10 @@ void add_advise(CLI::App& app) {
       "advise",
       "the fastest mix of techniques that fits a card or this machine, what comes next, what would change it");
   add_configuration_options(sub, command->configuration);
-  sub.add_option("--card", command->card,
-                 "a name (devices --cards) or a file; default: this machine, by its calibration")
-      ->type_name("NAME");
+  CLI::Option* card = sub.add_option("--card", command->card,
+                                     "a name (devices --cards) or a file; default: this machine, by its calibration")
+                          ->type_name("NAME");
+  add_device_option(sub, command->device)->excludes(card);
   sub.add_option("--budget", command->budget,
                  "memory there is, as 24GiB: of a card for the whole process, else for states and arena")
       ->type_name("SIZE");

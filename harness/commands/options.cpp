@@ -72,8 +72,8 @@ void add_json_option(CLI::App& command, bool& json) { command.add_flag("--json",
 
 Machine machine_of(int threads) { return machine_on("cpu", threads); }
 
-void add_device_option(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "what it runs on: cpu, cuda, or cuda:N for card N")
+CLI::Option* add_device_option(CLI::App& command, std::string& device) {
+  return command.add_option("--device", device, "what it runs on: cpu, cuda, or cuda:N for card N")
       ->type_name("DEVICE")
       ->capture_default_str();
 }

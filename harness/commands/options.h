@@ -28,7 +28,8 @@ struct ConfigurationOptions {
 void add_configuration_options(CLI::App& command, ConfigurationOptions& options);
 void add_json_option(CLI::App& command, bool& json);
 [[nodiscard]] Machine machine_of(int threads);  // this processor and what is known of it; 0 threads: as many as it has
-void add_device_option(CLI::App& command, std::string& device);  // machine_on(device, threads), harness/device.h
+CLI::Option* add_device_option(CLI::App& command,
+                               std::string& device);  // machine_on(device, threads), harness/device.h
 void add_threads_option(CLI::App& command, int& threads);  // 0: every processor there is
 
 // --memory-cap SIZE: states and arenas of this process beyond it are refused, to see what a smaller device would do.

@@ -11,6 +11,7 @@
 #include "harness/commands/frontier.h"
 #include "harness/commands/options.h"
 #include "harness/commands/prices.h"
+#include "harness/device.h"
 #include "harness/kept_times.h"
 #include "harness/planned.h"
 #include "model/base/error.h"
@@ -25,7 +26,7 @@ namespace {
 
 struct PlanCommand {
   ConfigurationOptions configuration;
-  std::string cell, budget, card, trace, largest;
+  std::string cell, budget, card, device = "cpu", trace, largest;
   bool json = false, dump = false, prices = false, frontier = false;
   int threads = 0;
 };
@@ -129,7 +130,7 @@ void plan(const PlanCommand& command) {
                     "stepscope step --trace",
                     command.trace));
   const Matrix matrix = command.configuration.read();
-  Machine machine = machine_of(command.threads);
+  Machine machine = machine_on(command.device, command.threads);
   if (card) machine = simulated(machine, *card);
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
@@ -179,10 +180,13 @@ void add_plan(CLI::App& app) {
          "memory there is, as 24GiB, in place of the card's or this machine's. Of a card: for the whole process, "
          "context and libraries too; else for states and arena")
       ->type_name("SIZE");
-  sub.add_option("--card", command->card,
-                 "whether a step fits this card, and its time there: a name (devices --cards) or a file; default: this "
-                 "machine, timed by what operations took in its runs, else by its calibration")
-      ->type_name("NAME");
+  CLI::Option* card =
+      sub.add_option(
+             "--card", command->card,
+             "whether a step fits this card, and its time there: a name (devices --cards) or a file; default: this "
+             "machine, timed by what operations took in its runs, else by its calibration")
+          ->type_name("NAME");
+  add_device_option(sub, command->device)->excludes(card);
   CLI::Option* trace = sub.add_option("--trace", command->trace,
                                       "the step as the card would at best run it, for ui.perfetto.dev; needs --card")
                            ->type_name("FILE.json.gz");

@@ -49,13 +49,14 @@ class BadInput : public TemporaryFolder {
 const std::string tiny = "[model]\npreset = \"tiny\"\n";
 
 TEST_F(BadInput, a_device_that_is_none_or_not_here) {
-  for (const char* command : {"step", "train", "run"}) {
+  for (const std::string command : {"step", "train", "run", "plan", "advise"}) {
     std::vector<std::string> arguments{command, "--preset", "tiny", "--set", "steps=1", "--device", "gpu"};
-    if (arguments.front() != "step") arguments.insert(arguments.end(), {"--out", (folder / "out").string()});
+    if (command == "train" || command == "run") arguments.insert(arguments.end(), {"--out", (folder / "out").string()});
     EXPECT_THAT(refused(arguments), HasSubstr("--device gpu: must be cpu, cuda or cuda:N"));
     arguments[6] = "cuda:99";
     EXPECT_THAT(refused(arguments), HasSubstr("--device cuda:99: "));  // without CUDA, driver or so many cards
   }
+  EXPECT_THAT(refused({"plan", "--preset", "tiny", "--device", "cuda", "--card", "l4"}), HasSubstr("--card excludes"));
 }
 
 TEST_F(BadInput, unknown_key_with_the_nearest_one) {

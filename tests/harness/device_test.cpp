@@ -10,6 +10,7 @@
 #include "harness/commands/commands.h"
 #include "harness/matrix.h"
 #include "harness/measure.h"
+#include "harness/planned.h"
 #include "harness/session.h"
 #include "model/base/error.h"
 #include "model/base/tolerance.h"
@@ -48,6 +49,7 @@ class OnDevice : public TemporaryFolder {
 nlohmann::json output_of(const std::string& command) {
   CLI::App app;
   add_step(app);
+  add_plan(app);
   ::testing::internal::CaptureStdout();
   app.parse(command);
   return nlohmann::json::parse(::testing::internal::GetCapturedStdout());
@@ -95,6 +97,17 @@ TEST_F(OnDevice, step_says_which_card_and_computes_what_the_cpu_does) {
   EXPECT_TRUE(close(on_card["loss"].get<double>(), on_cpu["loss"].get<double>(), DType::fp32)) << on_card << on_cpu;
   EXPECT_EQ(on_card["used_peak"], on_card["predicted_peak"]);
   EXPECT_EQ(on_card["differences"], nlohmann::json::array());
+}
+
+TEST_F(OnDevice, plan_counts_the_bytes_that_a_step_uses_there_and_what_the_card_holds_beside) {
+  const std::string cell = " --device cuda --preset tiny --set layers=1 --set global_batch=2 --set sequence=8 --json";
+  const nlohmann::json planned = output_of("plan" + cell), stepped = output_of("step" + cell);
+  EXPECT_EQ(planned["device"], stepped["device"]);
+  EXPECT_EQ(planned["bytes"]["predicted_peak"], stepped["predicted_peak"]);
+  EXPECT_EQ(planned["fit"]["memory"]["bytes"], card.memory_bytes) << planned;
+  const Machine fitted = with_memory(card, fit_here(card, 0));
+  EXPECT_EQ(fitted.context_bytes, card.context_bytes);
+  EXPECT_EQ(with_memory(card, fit_here(card, 1 << 30)).memory_bytes, 1 << 30);
 }
 
 TEST_F(OnDevice, a_timed_visit_uses_the_bytes_that_were_planned) {
