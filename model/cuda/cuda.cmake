@@ -123,6 +123,10 @@ function(add_host_simt target)
     target_link_libraries(cudnn_stand_in PRIVATE ${CMAKE_DL_LIBS})
     add_dependencies(${target} cudnn_stand_in)
   endif()
+  if(NOT STEPSCOPE_SANITIZE AND NOT STEPSCOPE_TESTS_OF)
+    add_sanitized_simt(${target} simt_address address,undefined)
+    add_sanitized_simt(${target} simt_thread thread)
+  endif()
 endfunction()
 
 # The tests of the CUDA machine on a card itself, with CUDA's own runtime in place of the stand-in: stepscope_card_tests.
@@ -130,7 +134,7 @@ function(add_card_tests)
   file(GLOB_RECURSE card_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*.cu)
   list(FILTER card_tests EXCLUDE REGEX "tests/support/host_simt/")
   list(SORT card_tests)
-  file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
+  file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp ${CMAKE_SOURCE_DIR}/tests/support/naive/*.cpp)
   set(unity ${CMAKE_BINARY_DIR}/stepscope_card_tests.cu)
   write_unity(${unity} ${card_tests})
   get_target_property(folders GTest::gtest INTERFACE_INCLUDE_DIRECTORIES)
@@ -147,4 +151,23 @@ function(add_card_tests)
   target_link_libraries(stepscope_card_tests PRIVATE card_test_support GTest::gtest_main)
   add_dependencies(stepscope_card_tests card_tests_object)
   link_cuda_machine(stepscope_card_tests)
+endfunction()
+
+# The test program with kernels, what issues them and their tests sanitized, and all else as it is: built by scripts/simt_sanitizers alone.
+function(add_sanitized_simt tests name sanitizers)
+  add_library(${name}_kernels OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/host_simt_kernels.cpp
+    ${CMAKE_BINARY_DIR}/host_simt_tests.cpp)
+  set(options -fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(${name}_kernels PRIVATE -fno-strict-aliasing -O1 ${options} -Wno-maybe-uninitialized)
+  target_compile_definitions(${name}_kernels PRIVATE STEPSCOPE_SANITIZED)
+  target_include_directories(${name}_kernels PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+  target_include_directories(${name}_kernels SYSTEM PRIVATE ${CUDA_INCLUDE_DIR})
+  target_link_libraries(${name}_kernels PRIVATE stepscope_uses GTest::gtest)
+  # Sanitized objects come first: of a function that several have, the linker takes the first.
+  add_executable(${name} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:${name}_kernels> $<TARGET_OBJECTS:host_simt>
+    $<FILTER:$<TARGET_OBJECTS:${tests}>,EXCLUDE,allocation_test>)  # replaces operator new, as sanitizers do
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_options(${name} PRIVATE -fsanitize=${sanitizers})
+  target_link_libraries(${name} PRIVATE stepscope_lib GTest::gtest GTest::gmock GTest::gtest_main ${CUBLASLT_LIBRARY}
+    ${CMAKE_DL_LIBS})
 endfunction()

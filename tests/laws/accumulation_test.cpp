@@ -4,24 +4,10 @@
 
 #include "model/base/tolerance.h"
 #include "tests/support/families.h"
+#include "tests/support/step_laws.h"
 
 namespace stepscope::testing {
 namespace {
-
-void expect_any_split_is_the_same_step(StepSetting setting, std::initializer_list<std::int64_t> splits) {
-  setting.micro_steps = 1;
-  const StepResult whole = run_step_of(setting);
-  const DType type = dtype_named(setting.precision).value();
-  for (const std::int64_t micro_steps : splits) {
-    setting.micro_steps = micro_steps;
-    const StepResult split = run_step_of(setting);
-    EXPECT_TRUE(close(split.loss, whole.loss, type)) << micro_steps;
-    EXPECT_LT(gradient_error(split, whole), tolerance(type).relative) << micro_steps;
-    ASSERT_EQ(split.logits.size(), whole.logits.size());
-    for (std::size_t i = 0; i < split.logits.size(); ++i)
-      ASSERT_TRUE(close(split.logits[i], whole.logits[i], type)) << micro_steps << " " << i;
-  }
-}
 
 TEST(AccumulationLaw, every_split_of_twelve_rows) {
   for (const char* precision : precisions) {

@@ -2,24 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "model/techniques/checkpointing.h"
 #include "tests/support/families.h"
-#include "tests/support/programs.h"
+#include "tests/support/step_laws.h"
 
 namespace stepscope::testing {
 namespace {
-
-void expect_random_sets_change_nothing(StepSetting setting, int sets) {
-  const StepResult kept = run_step_of(setting);
-  std::seed_seq of_name(setting.name.begin(), setting.name.end());
-  std::mt19937 random(of_name);
-  for (int trial = 0; trial < sets; ++trial) {
-    setting.keep = [&](const Program& forward) { return random_keep(forward, random); };
-    ASSERT_THAT(bitwise_differences(run_step_of(setting), kept), ::testing::IsEmpty()) << "set " << trial;
-  }
-}
 
 TEST(KeepSetLaw, holds_for_100_random_sets_in_fp32) {
   expect_random_sets_change_nothing({.precision = "fp32", .micro_steps = 2, .threads = 2}, 100);

@@ -5,28 +5,11 @@
 #include "model/base/error.h"
 #include "model/execution/cpu_executor.h"
 #include "model/program/verify.h"
-#include "model/techniques/checkpointing.h"
 #include "tests/support/families.h"
+#include "tests/support/step_laws.h"
 
 namespace stepscope::testing {
 namespace {
-
-Executor::UsedBytes used_by(const StepSetting& setting, const Step& step) {
-  CpuExecutor executor(step.program, step.plan, machine_with(setting.threads));
-  executor.initialise(setting.seed);
-  fill_batch(setting, step.program, executor);
-  return executor.measure_used_bytes(1e-3);
-}
-
-void expect_used_as_planned(StepSetting setting, const std::vector<std::string>& dropped) {
-  setting.keep = [&](const Program& forward) { return keep_outside(forward, dropped); };
-  const Step step = build(setting, machine_with(setting.threads));
-  const Executor::UsedBytes used = used_by(setting, step);
-  EXPECT_THAT(used.differences, ::testing::IsEmpty());
-  EXPECT_EQ(used.arena, step.plan.arena_bytes);
-  EXPECT_EQ(used.largest_live, step.plan.largest_live_bytes);
-  EXPECT_EQ(used.states, state_bytes(step.program).total());
-}
 
 const std::vector<std::vector<std::string>> choices = {{}, {"MLPBlock", "AttentionBlock"}, {"TransformerBlock"}};
 
@@ -38,7 +21,7 @@ TEST(UsedBytesLaw, holds_for_every_precision_checkpointing_split_and_attention) 
           StepSetting setting{
               .precision = precision, .micro_steps = micro_steps, .threads = 2, .unequal_lengths = micro_steps == 4};
           setting.change_model = [&](ModelSettings& m) { m.attention = attention; };
-          expect_used_as_planned(setting, dropped);
+          expect_used_as_planned(setting, dropped, machine_with(setting.threads));
         }
 }
 
@@ -46,7 +29,7 @@ TEST(UsedBytesLaw, holds_for_every_family_precision_attention_and_mask) {
   std::size_t turn = 0;
   for (const StepSetting& setting : every_small_step()) {
     SCOPED_TRACE(setting.name);
-    expect_used_as_planned(setting, choices[turn++ % choices.size()]);
+    expect_used_as_planned(setting, choices[turn++ % choices.size()], machine_with(setting.threads));
   }
 }
 

@@ -23,7 +23,7 @@ void expect_attention_of_plain_loops(const AttentionCase& c) {
   const Program& program = made.program;
   GuardedMachine machine(program);
   for (const auto& [name, numbers] : made.contents) machine.write(program.find_state(name), numbers);
-  CardBeside card;
+  CardBeside card(false);
   const GuardedMachine::Beside beside = card.beside(c.dtype);
   machine.run_beside(Section::prologue, beside);
   const Operation &forward = operation_of(program, c.kind()), &backward = operation_of(program, c.gradient_kind());

@@ -2,7 +2,7 @@
 // so that each operation is judged by itself.
 //     CardBeside card;
 //     machine.run_beside(Section::micro, card.beside(DType::bf16));             // reports through GoogleTest
-// Held to: results within the table of tolerances of the CPU's, the same bits in every order of threads and from lazy and eager
+// Held to: results within the table of tolerances of the CPU's and of plain loops in double (naive/naive_operations.h), the same bits in every order of threads and from lazy and eager
 // streams, no operand altered, outputs over operands where the kind allows it.
 #pragma once
 
@@ -17,6 +17,8 @@ namespace stepscope::testing {
 
 class CardBeside {
  public:
+  // with_loops false: the test has plain loops of its own, with bounds for operands that are not of order one.
+  explicit CardBeside(bool with_loops = true) : with_loops_(with_loops) {}
   [[nodiscard]] GuardedMachine::Beside beside(DType compute);
   [[nodiscard]] int operations() const { return operations_; }  // that ran on the card
   [[nodiscard]] const std::vector<std::byte>& bytes(ValueId value) const {
@@ -30,11 +32,13 @@ class CardBeside {
     ControlBlock control;
   };
   Outcome run(const Operation& op, const OperationBinding& cpu, const InPlace* over);
+  static void expect_naive(const Operation& op, const OperationBinding& before, const Outcome& outcome, DType compute);
   void expect_same_bits(const Outcome& a, const Outcome& b, const std::string& where);
 
   Stream stream_;
   MatmulLibrary matmuls_;
   CudnnLibrary cudnn_;
+  bool with_loops_;
   int operations_ = 0;
   std::map<int, Bytes> outs_;  // by value
 };

@@ -8,7 +8,9 @@
 #include <random>
 
 #include "model/cpu/machine.h"
+#include "model/cuda/machine.h"
 #include "model/execution/cpu_executor.h"
+#include "model/execution/make_executor.h"
 #include "model/execution/read_floats.h"
 #include "model/techniques/gradient_precision.h"
 #include "model/techniques/offload.h"
@@ -163,19 +165,39 @@ StepResult run_step_of(const StepSetting& s) {
 
 StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& s) {
   executor.initialise(s.seed);
-  StepResult result;
-  LogitsReader reader(step.program, executor, result.logits);
+  std::vector<float> logits;
+  LogitsReader reader(step.program, executor, logits);
   executor.observe(&reader);
   for (int i = 0; i < s.steps; ++i) {
     fill_batch(s, step.program, executor);
     executor.step(1e-3);
   }
   executor.observe(nullptr);
+  StepResult result = result_of(executor, step.program);
+  result.logits = std::move(logits);
+  return result;
+}
+
+StepResult run_step_on_card(const StepSetting& s, bool graphs) {
+  const Machine card = this_card();
+  const Step step = build(s, card);
+  const std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, card, !graphs);
+  if (!graphs) return run_step_on(*executor, step, s);
+  executor->initialise(s.seed);
+  for (int i = 0; i < s.steps; ++i) {
+    fill_batch(s, step.program, *executor);
+    executor->step(1e-3);
+  }
+  return result_of(*executor, step.program);
+}
+
+StepResult result_of(Executor& executor, const Program& program) {
+  StepResult result;
   result.loss = executor.control().loss_sum / std::max(executor.control().token_count, 1.0);
-  for (const StateId id : step.program.states_of(StateKind::parameter)) {
-    const std::string& name = step.program.state(id).name;
-    result.parameters[name] = read_floats(executor, step.program, id);
-    result.gradients[name] = read_floats(executor, step.program, step.program.belonging_to(id, StateKind::gradient));
+  for (const StateId id : program.states_of(StateKind::parameter)) {
+    const std::string& name = program.state(id).name;
+    result.parameters[name] = read_floats(executor, program, id);
+    result.gradients[name] = read_floats(executor, program, program.belonging_to(id, StateKind::gradient));
   }
   return result;
 }

@@ -57,8 +57,11 @@ Step build(const StepSetting& s, const Machine& machine);
 // The same step, its copies beside nothing, whose updates of states in host memory leave them in another place than they came to, which no plan here chooses.
 Step with_updates_elsewhere(const Step& step);
 Machine machine_with(int threads);
-StepResult run_step_of(const StepSetting& s);
+StepResult run_step_of(const StepSetting& s);  // on this CPU
 StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& s);  // of any machine
+// On a card, or host SIMT. graphs: as a training has it, nobody looks between operations and between steps; then there are no logits.
+StepResult run_step_on_card(const StepSetting& s, bool graphs);
+StepResult result_of(Executor& executor, const Program& program);  // after a step; without logits
 std::vector<std::byte> batch_tokens(const StepSetting& s, const Program& program);
 void fill_batch(const StepSetting& s, const Program& program, Executor& executor);
 

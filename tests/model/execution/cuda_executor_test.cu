@@ -45,19 +45,7 @@ StepResult run_unobserved(const StepSetting& s, CudaExecutor::Launch how, bool n
     executor.step(1e-3 / (i + 1));
     if (new_batches) fill_batch_of(s, step.program, executor, i + 1);
   }
-  StepResult result;
-  result.loss = executor.control().loss_sum / executor.control().token_count;
-  for (const StateId id : step.program.states_of(StateKind::parameter)) {
-    const State& state = step.program.state(id);
-    const auto read = [&](StateId from) {
-      std::vector<float> numbers(static_cast<std::size_t>(state.type.shape.elements()));
-      executor.read(from, std::as_writable_bytes(std::span(numbers)));
-      return numbers;
-    };
-    result.parameters[state.name] = read(id);
-    result.gradients[state.name] = read(step.program.belonging_to(id, StateKind::gradient));
-  }
-  return result;
+  return result_of(executor, step.program);
 }
 
 // What a step leaves in the control block, where each has another learning rate, batch and scale of its loss; the second overflows.
