@@ -90,9 +90,9 @@ std::map<Place, double> times_in_csv(const fs::path& file) {
 
 TEST_F(ProfiledCard, has_the_same_time_in_every_file_and_owns_all_of_it) {
   const MeasuredRun there = run();
-  ASSERT_EQ(there.cells.size(), 2U);
   std::map<std::string, std::map<Place, double>> by_launch;
   for (const Cell& cell : there.cells) {
+    if (cell.record.axes.at("precision") != "bf16") continue;  // the reference that a run adds
     const Visit& visit = profiled_visit(cell);
     ASSERT_TRUE(visit.profiler);
     EXPECT_EQ(visit.profiler->method, "CUPTI");
@@ -100,7 +100,7 @@ TEST_F(ProfiledCard, has_the_same_time_in_every_file_and_owns_all_of_it) {
     EXPECT_EQ(visit.profiler->dropped_records + visit.profiler->unread_bytes + visit.profiler->untimed_records, 0);
     const std::map<Place, std::int64_t> in_trace = sums_of_trace(cell);
     const std::map<Place, double> in_table = times_in_csv(folder_of(cell) / "operations.csv");
-    std::map<Place, double>& times = by_launch[cell.record.axes["launch"].get<std::string>()];
+    std::map<Place, double>& times = by_launch[cell.record.axes.value("launch", "graph")];
     double kernels_ns = 0, spans_ns = 0;
     for (const SpanSum& span : visit.spans) {
       if (closes(span.operation)) continue;
@@ -124,6 +124,7 @@ TEST_F(ProfiledCard, has_the_same_time_in_every_file_and_owns_all_of_it) {
       EXPECT_THAT(outside.name, ::testing::AnyOf("warm-up", "between steps"));
     EXPECT_TRUE(fs::exists(folder_of(cell) / "kernels.csv"));
   }
+  ASSERT_EQ(by_launch.size(), 2U);
   // The simulated card takes the same time for an operation however it is launched.
   ASSERT_EQ(by_launch["graph"].size(), by_launch["eager"].size());
   for (const auto& [place, ns] : by_launch["graph"])
