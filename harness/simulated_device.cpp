@@ -27,11 +27,14 @@ Machine simulated_machine(const std::string& device) {
   const CardFile file = find_card(name);
   const CardFigure* const multiprocessors = file.figure("multiprocessors");
   try {
-    return simulated_card({.card = file.card,
-                           .title = file.title,
-                           .multiprocessors = multiprocessors == nullptr ? 1 : static_cast<int>(multiprocessors->value),
-                           .computes = computes,
-                           .device = device});
+    Machine machine =
+        simulated_card({.card = file.card,
+                        .title = file.title,
+                        .multiprocessors = multiprocessors == nullptr ? 1 : static_cast<int>(multiprocessors->value),
+                        .computes = computes,
+                        .device = device});
+    machine.rates = file.card;
+    return machine;
   } catch (const Unsupported& error) {
     throw Unsupported(fmt::format("--device {}: {}", device, error.what()));
   }

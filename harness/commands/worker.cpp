@@ -31,7 +31,7 @@ void work(const WorkerCommand& command) {
   // The run's, as its plan was made by it, never a newer one of the cache.
   Machine machine = machine_on(command.device, command.threads);
   if (command.extra_work > 0) require_real(machine, "--extra-work");
-  machine.rates = balanced_rates();
+  if (!is_simulated(machine)) machine.rates = balanced_rates();
   machine = with_rates(machine, calibration_in(folder.parent_path().parent_path() / "calibration.json", machine));
   const VisitRequest request{.cell = &matrix.cells.front(),
                              .machine = machine,

@@ -58,8 +58,11 @@ const Operation* Differentiation::producer(ValueId id) const {
 
 int Differentiation::readers(ValueId id) const {
   int count = 0;
-  for (int i = 0; i < forward_count_; ++i)
-    for (const Operand& in : program_.operations[static_cast<std::size_t>(i)].ins) count += in.value() == id ? 1 : 0;
+  for (int i = 0; i < forward_count_; ++i) {
+    const Operation& op = program_.operations[static_cast<std::size_t>(i)];
+    if (op.kind->copies) continue;
+    for (const Operand& in : op.ins) count += in.value() == id ? 1 : 0;
+  }
   return count;
 }
 

@@ -42,7 +42,7 @@ class Differentiation {
   [[nodiscard]] Operand value(ValueId forward_value);
   // Whether anybody wants the gradient of this operand: does a parameter lie behind it?
   [[nodiscard]] bool needs(const Operand& forward_operand) const;
-  // Of the forward pass: the operation that makes a value, until the next emit; and how many operands read it.
+  // Of the forward pass: the operation that makes a value, until the next emit; and how many operands read it, copies to the host aside.
   [[nodiscard]] const Operation* producer(ValueId forward_value) const;
   [[nodiscard]] int readers(ValueId forward_value) const;
   // Sets the gradient of a value from the one it has so far, if any; `make` may fuse the addition. Only called if needed.

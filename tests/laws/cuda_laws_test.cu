@@ -75,7 +75,7 @@ TEST(CudaLaws, any_keep_set_gives_the_same_bits_eager_and_replayed) {
 StepResult run_with_changing_scalars(const StepSetting& s, bool as_graphs) {
   const Machine card = this_card();
   const Step step = build(s, card);
-  const std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, card, !as_graphs);
+  const std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, card, {.eager = !as_graphs});
   executor->initialise(s.seed);
   for (int i = 0; i < 3; ++i) {
     StepSetting batch = s;
@@ -119,7 +119,7 @@ RandomStep random_step(const Program& forward, const KeepSet& keep) {
 }
 
 std::unique_ptr<Executor> loaded(const RandomStep& step, bool as_graphs) {
-  std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, this_card(), !as_graphs);
+  std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, this_card(), {.eager = !as_graphs});
   executor->initialise(3);
   const auto vocabulary = static_cast<int>(step.program.state(step.program.find_state("model.table")).type.shape[0]);
   std::mt19937 random(5);

@@ -181,7 +181,7 @@ StepResult run_step_on(Executor& executor, const Step& step, const StepSetting& 
 StepResult run_step_on_card(const StepSetting& s, bool graphs) {
   const Machine card = this_card();
   const Step step = build(s, card);
-  const std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, card, !graphs);
+  const std::unique_ptr<Executor> executor = make_executor(step.program, step.plan, card, {.eager = !graphs});
   if (!graphs) return run_step_on(*executor, step, s);
   executor->initialise(s.seed);
   for (int i = 0; i < s.steps; ++i) {

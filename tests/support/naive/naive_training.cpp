@@ -1,4 +1,5 @@
 // The loss, and what a step does with its gradients.
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/naive/naive_operations.h"
@@ -21,11 +22,13 @@ void cross_entropy(NaiveRun& run) {
   for (std::size_t n = 0; n < logits.rows; ++n) {
     if (run.in(1)[n] < 0) continue;
     const auto target = static_cast<std::size_t>(run.in(1)[n]);
-    double sum = 0;  // of logits of order ten: no exponential of them overflows a double
-    for (std::size_t v = 0; v < logits.columns; ++v) sum += std::exp(logits(n, v));
-    losses += std::log(sum) - logits(n, target);
+    double most = logits(n, 0),
+           sum = 0;  // softmax of x and of x - most are one, and no exponential of the latter overflows
+    for (std::size_t v = 1; v < logits.columns; ++v) most = std::max(most, logits(n, v));
+    for (std::size_t v = 0; v < logits.columns; ++v) sum += std::exp(logits(n, v) - most);
+    losses += std::log(sum) + most - logits(n, target);
     for (std::size_t v = 0; v < logits.columns; ++v)
-      dlogits(n, v) = (std::exp(logits(n, v)) / sum - (v == target ? 1 : 0)) * run.control.loss_scale / count;
+      dlogits(n, v) = (std::exp(logits(n, v) - most) / sum - (v == target ? 1 : 0)) * run.control.loss_scale / count;
   }
   run.control.loss_sum += losses;
   run.out(0)[0] = losses == 0 ? 0 : losses / count;
