@@ -21,7 +21,7 @@ if((STEPSCOPE_TESTS OR STEPSCOPE_CUDA) AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DI
   set(STEPSCOPE_CUDNN ON)
   set_source_files_properties(model/cuda/cudnn_attention.cpp PROPERTIES
     COMPILE_DEFINITIONS "STEPSCOPE_CUDNN;NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING;CUDNN_FRONTEND_SKIP_JSON_LIB"
-    COMPILE_OPTIONS "-O0;-isystem;${CUDNN_FRONTEND_INCLUDE_DIR};-isystem;${CUDNN_INCLUDE_DIR};-isystem;${CUDA_INCLUDE_DIR}")
+    SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "-O0;-isystem;${CUDNN_FRONTEND_INCLUDE_DIR};-isystem;${CUDNN_INCLUDE_DIR};-isystem;${CUDA_INCLUDE_DIR}")
   target_link_libraries(stepscope_lib PRIVATE ${CMAKE_DL_LIBS})
 elseif(STEPSCOPE_TESTS OR STEPSCOPE_CUDA)
   message(STATUS "cuDNN's attention: left out, cudnn.h or cudnn_frontend.h (PyPI's nvidia-cudnn-frontend) was not found")

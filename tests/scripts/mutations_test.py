@@ -64,7 +64,7 @@ class Mutations(unittest.TestCase):
         self.assertIn("| A.b | reverse |", page)
 
     def test_suggestions_are_entries_of_a_list(self):
-        text = "".join(mutations.suggest("model/operations/column_sums.cuh"))
+        text = "".join(mutations.suggest("model/operations/attention/attention_flash_cuda.cu"))
         self.assertIn("_less_or_equal", text)
         self.assertIn("_no_barrier", text)
         self.assertNotIn("\n//", text)
