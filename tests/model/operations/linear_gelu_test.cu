@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "model/base/half.h"
 #include "model/base/tolerance.h"
 #include "model/cuda/machine.h"
 #include "model/cuda/matmul.cuh"
