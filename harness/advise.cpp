@@ -54,7 +54,10 @@ struct Adviser::Node {
 Adviser::Adviser(MatrixCell base, AdviceRequest request) : base_(std::move(base)), request_(std::move(request)) {
   if (request_.pinned.contains("logits_chunks") && recipe_of(base_.configuration).logits_chunks == 0)
     throw UsageError("--set: logits_chunks = auto: the advice chooses them; leave it out, or give a number");
-  (void)planner_of_cell(base_, request_.machine);  // what was set is told where it was set
+  try {
+    (void)planner_of_cell(base_, request_.machine);  // what was set is told where it was set
+  } catch (const Unsupported&) {  // in this precision perhaps; where no mix can, roots() says why
+  }
   precisions_ = values_of("precision", {});
   if (precisions_.empty()) precisions_ = precisions();
   accumulations_ = values_of("accumulation", accumulations());
@@ -124,9 +127,12 @@ std::int64_t Adviser::tokens_of(const Choice& accumulation) const {
   return training.global_batch / number_of(accumulation) * training.sequence;
 }
 
-// Every precision, cut into micro-steps and chunks, that could fit at all, as fast as it is with everything kept.
+// Every precision, cut into micro-steps and chunks, that could fit at all, as fast as it is with everything kept. What this machine cannot do
+// is left out; where that is all, why.
 std::vector<Adviser::Node> Adviser::roots() {
   std::vector<Node> nodes;
+  std::optional<Unsupported> refusal;
+  int supported = 0;
   TechniqueValues values = technique_values(base_.configuration);
   for (const Choice& precision : precisions_)
     for (const Choice& accumulation : accumulations_)
@@ -134,13 +140,21 @@ std::vector<Adviser::Node> Adviser::roots() {
         values["precision"] = precision, values["accumulation"] = accumulation, values["logits_chunks"] = chunks;
         if (number_of(chunks) > tokens_of(accumulation)) continue;
         if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
-        auto planner = std::make_shared<StepPlanner>(planner_of_cell(cell_of(values), request_.machine));
+        std::shared_ptr<StepPlanner> planner;
+        try {
+          planner = std::make_shared<StepPlanner>(planner_of_cell(cell_of(values), request_.machine));
+        } catch (const Unsupported& error) {
+          refusal = error;
+          continue;
+        }
+        ++supported;
         const Program whole = planner->lowered(keepable(planner->forward()));
         const std::int64_t states = state_bytes(whole).total();
         ++timed_;
         if (request_.fit.margin_bytes(states, least_of_any_keep_set(whole)) < 0) continue;
         nodes.push_back({.ns = request_.times.step_ns(whole), .values = values, .planner = std::move(planner)});
       }
+  if (supported == 0 && refusal) throw Unsupported(*refusal);
   return nodes;
 }
 
@@ -288,9 +302,14 @@ void Adviser::plan_smallest(Mix& mix) {
 void Adviser::consider_smallest(Advice& advice, TechniqueValues values, bool with_budget) {
   if (number_of(values.at("logits_chunks")) > tokens_of(values.at("accumulation"))) return;
   if (!request_.pinned.contains("checkpointing")) values["checkpointing"] = std::string("none");
-  const StepPlanner planner = planner_of_cell(cell_of(values), request_.machine);
-  for (CheckpointingChoice& choice : keep_sets(values, planner.forward(), with_budget)) {
-    const Program program = planner.lowered(choice.keep);
+  std::optional<StepPlanner> planner;
+  try {
+    planner.emplace(planner_of_cell(cell_of(values), request_.machine));
+  } catch (const Unsupported&) {
+    return;  // this machine cannot do it
+  }
+  for (CheckpointingChoice& choice : keep_sets(values, planner->forward(), with_budget)) {
+    const Program program = planner->lowered(choice.keep);
     Mix mix{.values = values,
             .step_ns = request_.times.step_ns(program),
             .needs = {.state_bytes = state_bytes(program).total(), .arena_bytes = least_arena_bytes(program)}};
@@ -310,6 +329,8 @@ std::optional<Mix> Adviser::evaluated(const TechniqueValues& values) {
     return mix_of(values, program, request_.times.step_ns(program));
   } catch (const UsageError&) {
     return std::nullopt;  // more chunks than tokens
+  } catch (const Unsupported&) {
+    return std::nullopt;
   }
 }
 

@@ -74,13 +74,14 @@ MemoryFit fit_on_card_here(const Machine& card, std::int64_t budget_bytes) {
 
 MemoryFit fit_here(const Machine& machine, std::int64_t budget_bytes) {
   if (machine.has_kernels) return fit_on_card_here(machine, budget_bytes);
-  if (budget_bytes > 0) return {.memory = given(budget_bytes)};
+  if (budget_bytes > 0) return {.memory = given(budget_bytes), .holds_host = true};
   MemoryFit fit{.memory = {.name = "this machine",
                            .bytes = machine.memory_bytes,
                            .basis = "measured",
                            .source = "physical memory, as the system tells it"},
                 .beside = {},
-                .copies_states = true};
+                .copies_states = true,
+                .holds_host = true};
   if (const std::optional<std::int64_t> bytes = resident_bytes())
     fit.beside.push_back({.name = "process",
                           .bytes = *bytes,

@@ -23,6 +23,7 @@ struct MemoryFit {
   MemoryPart memory;  // what there is
   std::vector<MemoryPart> beside = {};  // what counts beside states and arena
   bool copies_states = false;  // states are held twice while used bytes are measured or a state is saved
+  bool holds_host = false;  // what is sent to host memory lies in it too: a CPU's
 
   // What is left for states and arena; below 0 where not even the rest fits.
   [[nodiscard]] std::int64_t limit_bytes(std::int64_t state_bytes) const;

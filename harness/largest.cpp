@@ -146,14 +146,18 @@ MatrixCell with_values(const MatrixCell& cell, const std::vector<std::pair<std::
   return changed;
 }
 
-// Parameters, their gradients in two bytes or more, two moments: no step has smaller states.
-std::int64_t least_state_bytes(const ModelSettings& model) { return (4 + 2 + 8) * parameter_count(model); }
+// Parameters, or copies of them for masters that are elsewhere, their gradients in two bytes or more, two moments: no step has smaller
+// states.
+std::int64_t least_state_bytes(const Configuration& c) {
+  const OffloadChoice offload = recipe_of(c).offload;
+  return ((offload.masters ? 0 : 4) + 2 + (offload.moments ? 0 : 8)) * parameter_count(c.model);
+}
 
 Probe probe_cell(const MatrixCell& cell, const std::vector<std::pair<std::string, std::int64_t>>& values,
                  const Machine& machine, const MemoryFit& fit, bool planned_anyway = false) {
   try {
     const MatrixCell changed = with_values(cell, values);
-    const std::int64_t least = least_state_bytes(changed.configuration.model);
+    const std::int64_t least = least_state_bytes(changed.configuration);
     if (!planned_anyway && fit.margin_bytes(least, 0) < 0)
       return {
           .verdict = Probe::Verdict::too_big, .bytes = fit.memory.bytes - fit.margin_bytes(least, 0), .exact = false};

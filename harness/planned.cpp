@@ -148,10 +148,14 @@ StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine) {
 }
 
 Needs needs_of(const Program& program, const MemoryFit& fit) {
-  Needs needs{.state_bytes = state_bytes(program).total(), .arena_bytes = least_arena_bytes(program)};
+  const StateBytes states = state_bytes(program);
+  Needs needs{.state_bytes = states.total(), .arena_bytes = least_arena_bytes(program)};
+  if (fit.holds_host) needs.host_bytes = states.host;
   needs.limit_bytes = fit.limit_bytes(needs.state_bytes);
   if (needs.total() > needs.limit_bytes) return needs;
-  needs.arena_bytes = plan_memory(program).arena_bytes;
+  const MemoryPlan plan = plan_memory(program);
+  needs.arena_bytes = plan.arena_bytes;
+  if (fit.holds_host) needs.host_bytes += plan.host_arena_bytes;
   needs.exact = true;
   needs.fits = needs.total() <= needs.limit_bytes;
   return needs;
@@ -160,7 +164,9 @@ Needs needs_of(const Program& program, const MemoryFit& fit) {
 Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit) {
   if (recipe_of(cell.configuration).budget) {
     const Step step = build_cell_step(cell, machine);
-    Needs needs{.state_bytes = state_bytes(step.program).total(), .arena_bytes = step.plan.arena_bytes};
+    const StateBytes states = state_bytes(step.program);
+    Needs needs{.state_bytes = states.total(), .arena_bytes = step.plan.arena_bytes};
+    if (fit.holds_host) needs.host_bytes = states.host + step.plan.host_arena_bytes;
     needs.exact = true;
     needs.limit_bytes = std::min(fit.limit_bytes(needs.state_bytes), step.budget->limit_bytes);
     needs.fits = needs.total() <= needs.limit_bytes;
@@ -227,7 +233,8 @@ PlannedCell plan_cell(const MatrixCell& cell, const Machine& machine, const Plan
   add_time(record, planned.step.program, options);
   const std::int64_t limit = planned.limit_bytes =
       options.fit == nullptr ? machine.memory_bytes : options.fit->limit_bytes(record.bytes.state);
-  if (record.budget) planned.limit_bytes = std::min(limit, record.budget->limit_bytes);
+  planned.limit_bytes -= beside_on_host(record, machine);
+  if (record.budget) planned.limit_bytes = std::min(planned.limit_bytes, record.budget->limit_bytes);
   if (!cell.excluded_by.empty()) {
     record.outcome = Outcome::skipped;
     record.reason = "excluded by " + cell.excluded_by;

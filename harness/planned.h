@@ -36,10 +36,10 @@ struct PlanOptions {
 // What the step of a cell needs, planned and not verified: for those who try many. Where even the least possible arena is too large it
 // stays with that one. Throws as build_cell_step does.
 struct Needs {
-  std::int64_t state_bytes = 0, arena_bytes = 0;
+  std::int64_t state_bytes = 0, arena_bytes = 0, host_bytes = 0;  // of the host only where it is the device's memory
   bool fits = false, exact = false;  // exact: arena_bytes are a plan's, not the least that any plan could have
   std::int64_t limit_bytes = 0;  // for both: of the device, or of the cell's own budget where that is less
-  [[nodiscard]] std::int64_t total() const { return state_bytes + arena_bytes; }
+  [[nodiscard]] std::int64_t total() const { return state_bytes + arena_bytes + host_bytes; }
 };
 [[nodiscard]] Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit);
 [[nodiscard]] Needs needs_of(const Program& program, const MemoryFit& fit);

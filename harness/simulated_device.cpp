@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/base/error.h"
+#include "model/base/hash.h"
 #include "model/cuda/machine.h"
 #include "model/program/simulated_card.h"
 #include "profiles/cards.h"
@@ -12,6 +13,14 @@ namespace stepscope {
 namespace {
 
 constexpr std::string_view prefix = "simulated:", costed = ",costed";
+
+// A file of the user's may change while a run is stopped: its figures are part of who the card is.
+std::string title_of(const std::string& name, const CardFile& file) {
+  if (name.find('/') == std::string::npos && !name.ends_with(".toml")) return file.title;
+  Hash hash;
+  for (const CardFigure& figure : file.figures) hash.add(fmt::format("{} {}\n", figure.key, figure.value));
+  return fmt::format("{} ({})", file.title, hexadecimal(hash.value()).substr(0, 8));
+}
 
 }  // namespace
 
@@ -29,7 +38,7 @@ Machine simulated_machine(const std::string& device) {
   try {
     Machine machine =
         simulated_card({.card = file.card,
-                        .title = file.title,
+                        .title = title_of(name, file),
                         .multiprocessors = multiprocessors == nullptr ? 1 : static_cast<int>(multiprocessors->value),
                         .computes = computes,
                         .device = device});

@@ -59,7 +59,7 @@ std::optional<Figure> frontier_figure(const Analysis& analysis, const ChoiceGrou
       .caption =
           "The line is the fastest choice for each budget, predicted: of all choices none is predicted below it. "
           "Circles are values with names, hollow where a budget needs no more bytes and is as fast. ",
-      .labels = {{"x", "peak memory"}, {"y", "time of a step, against keeping everything"}},
+      .labels = {{"x", "peak memory"}, {"y", "time of a step, against keeping everything"}, {"measured", "measured"}},
       .columns = frontier_columns};
   figure.caption += scaled
                         ? "Diamonds are measured cells with 95 % intervals (cut where they leave the frame), dotted to "
@@ -77,7 +77,7 @@ std::optional<Figure> frontiers_figure(const Analysis& analysis, const std::vect
   Figure figure{.name = "frontiers",
                 .title = "Byte budgets of other mixes",
                 .caption = "Drawn as above, each against keeping everything in its own mix.",
-                .labels = {{"x", "peak memory"}, {"y", "time of a step"}},
+                .labels = {{"x", "peak memory"}, {"y", "time of a step"}, {"measured", "measured"}},
                 .columns = frontier_columns};
   std::size_t panels = 0;
   for (const ChoiceGroup* group : groups) {

@@ -143,6 +143,8 @@ Record record_from_json(const nlohmann::ordered_json& json, const std::string& f
   Record record;
   read(json, record, Place{file, ""});
   if (!record.axes.is_object()) wrong({file, "axes"}, record.axes, "an object {name: value}");
+  if (record.step_time_ns && record.step_time_ns->visits > 0 && !(record.step_time_ns->median > 0))
+    wrong({file, "step_time_ns.median"}, json.at("step_time_ns"), "a time above 0");
   return record;
 }
 

@@ -17,9 +17,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // What a reader must know before the times, in the order to tell it.
-constexpr const char* environment_keys[] = {"processor", "processors", "threads", "memory_bytes", "system",
-                                            "kernel",    "bf16",       "fp16",    "commit",       "program_hash",
-                                            "compiler",  "onednn",     "model",   "data",         "data_hash"};
+constexpr const char* environment_keys[] = {"device", "processor", "processors", "threads",  "memory_bytes", "system",
+                                            "kernel", "bf16",      "fp16",       "commit",   "program_hash", "compiler",
+                                            "onednn", "model",     "data",       "data_hash"};
 
 std::string text_at(const Json& environment, const char* key) {
   const auto found = environment.find(key);
@@ -36,7 +36,8 @@ std::vector<EnvironmentDifference> environment_differences(const MeasuredRun& a,
   return differences;
 }
 
-// Axes that both runs know: a newer version has more of them.
+// Axes by which cells are told apart: those that both runs know, and those that one run's cells have or leave out, as techniques that are
+// off are. An axis of all of one run's cells and none of the other's is a newer version's.
 std::string key_of(const Record& record, const std::set<std::string>& shared) {
   std::map<std::string, std::string> axes;
   for (const auto& [name, value] : record.axes.items())
@@ -44,17 +45,20 @@ std::string key_of(const Record& record, const std::set<std::string>& shared) {
   return fmt::format("{}", axes);
 }
 
-std::set<std::string> axes_of(const MeasuredRun& run) {
-  std::set<std::string> names;
+std::map<std::string, std::size_t> axes_of(const MeasuredRun& run) {  // and how many cells have each
+  std::map<std::string, std::size_t> names;
   for (const Cell& cell : run.cells)
-    for (const auto& [name, value] : cell.record.axes.items()) names.insert(name);
+    for (const auto& [name, value] : cell.record.axes.items()) ++names[name];
   return names;
 }
 
 std::set<std::string> shared_axes(const MeasuredRun& a, const MeasuredRun& b) {
-  const std::set<std::string> of_a = axes_of(a), of_b = axes_of(b);
+  const std::map<std::string, std::size_t> of_a = axes_of(a), of_b = axes_of(b);
   std::set<std::string> shared;
-  std::set_intersection(of_a.begin(), of_a.end(), of_b.begin(), of_b.end(), std::inserter(shared, shared.end()));
+  for (const auto& [name, cells] : of_a)
+    if (of_b.contains(name) || cells < a.cells.size()) shared.insert(name);
+  for (const auto& [name, cells] : of_b)
+    if (cells < b.cells.size()) shared.insert(name);
   return shared;
 }
 

@@ -201,7 +201,7 @@ std::optional<Figure> predicted_time_figure(const Analysis& analysis) {
                 .caption =
                     "Each point is a cell, predicted from the others; on the line the prediction is right. The band "
                     "is 10 % to either side, bars are 95 % intervals, cut where they leave the frame.",
-                .labels = {{"x", "predicted time of a step"}, {"y", "measured"}},
+                .labels = {{"x", "predicted time of a step"}, {"y", "measured"}, {"measured", "measured"}},
                 .columns = {"kind", "cell", "label", "precision", "predicted_ns", "measured_ns", "low_ns", "high_ns",
                             "is_labelled", "error"}};
   double least = 0, most = 0;

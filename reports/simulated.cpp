@@ -75,9 +75,13 @@ Report in_words_of_simulation(Report report, bool costed) {
 }
 
 void require_alike(const MeasuredRun& a, const MeasuredRun& b) {
-  if (is_simulated(a) == is_simulated(b)) return;
-  const MeasuredRun &simulated = is_simulated(a) ? a : b, &real = is_simulated(a) ? b : a;
-  throw UsageError(fmt::format("{} was simulated and {} measured: they are not compared", simulated.name, real.name));
+  const auto refuse_unless_alike = [&](bool of_a, bool of_b, const char* is, const char* is_not) {
+    if (of_a == of_b) return;
+    throw UsageError(fmt::format("{} was {} and {} {}: they are not compared", (of_a ? a : b).name, is,
+                                 (of_a ? b : a).name, is_not));
+  };
+  refuse_unless_alike(is_simulated(a), is_simulated(b), "simulated", "measured");
+  refuse_unless_alike(is_costed(a), is_costed(b), "costed", "computed");
 }
 
 }  // namespace stepscope

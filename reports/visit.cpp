@@ -158,7 +158,13 @@ nlohmann::ordered_json to_json(const Visit& visit) {
 Visit visit_from_json(const nlohmann::ordered_json& json, const std::string& file) {
   require_schema(json, visit_schema, file);
   Visit visit;
-  read(json, visit, Place{file, ""});
+  const Place place{file, ""};
+  read(json, visit, place);
+  for (const double time : visit.step_time_ns)
+    if (!(time > 0)) wrong(place.in("step_time_ns"), json.at("step_time_ns"), "times above 0");
+  if (visit.round < 0) wrong(place.in("round"), json.at("round"), "0 or more");
+  if (visit.host_used_bytes.value_or(0) < 0)
+    wrong(place.in("host_used_bytes"), json.at("host_used_bytes"), "0 or more");
   return visit;
 }
 

@@ -46,7 +46,8 @@ void print_plan_json(const PlannedCell& planned, const MemoryFit& fit) {
   nlohmann::ordered_json line = to_json(planned.record);
   line["fit"] = json_of(fit, bytes.state);
   line["fit"]["margin_bytes"] = nullptr;
-  if (planned.limit_bytes != 0) line["fit"]["margin_bytes"] = fit.margin_bytes(bytes.state, bytes.arena);
+  const std::int64_t host = fit.holds_host && bytes.host ? bytes.host->state + bytes.host->arena : 0;
+  if (planned.limit_bytes != 0) line["fit"]["margin_bytes"] = fit.margin_bytes(bytes.state, bytes.arena + host);
   fmt::print("{}\n", line.dump());
 }
 

@@ -14,6 +14,7 @@
 #include "harness/device.h"
 #include "harness/kept_times.h"
 #include "harness/planned.h"
+#include "harness/simulated_device.h"
 #include "model/base/error.h"
 #include "model/program/print.h"
 #include "profiles/cards.h"
@@ -145,6 +146,7 @@ void plan(const PlanCommand& command) {
   const Matrix matrix = command.configuration.read();
   Machine machine = machine_on(command.device, command.threads);
   if (card) machine = simulated(machine, *card);
+  if (is_simulated(machine)) card = machine.rates;
   const std::int64_t budget = command.budget.empty() ? 0 : parse_bytes(command.budget, "--budget");
   std::vector<MatrixCell> cells = matrix.cells;
   if (!command.cell.empty()) cells = {matrix.cell(command.cell)};

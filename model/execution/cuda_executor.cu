@@ -386,6 +386,9 @@ Executor::UsedBytes CudaExecutor::handed_out_bytes() const {
   for (const DeviceMemory& memory : parts_->states.allocations())
     used.states += static_cast<std::int64_t>(memory.bytes());
   used.arena = taken_bytes() - parts_->taken_before - used.states;
+  for (const PinnedMemory& memory : parts_->states.host_allocations())
+    used.host_states += static_cast<std::int64_t>(memory.bytes());
+  if (parts_->host_arena) used.host_arena = static_cast<std::int64_t>(parts_->host_arena->bytes());
   return used;
 }
 

@@ -34,7 +34,7 @@ void apply(const Choice& choice, StepRecipe& recipe) {
   if (const auto* one = std::get_if<std::string>(&choice)) words = {*one};
   if (const auto* many = std::get_if<std::vector<std::string>>(&choice)) words = *many;
   OffloadChoice offload;
-  bool right = !words.empty();
+  bool right = !words.empty() && std::set<std::string>(words.begin(), words.end()).size() == words.size();
   for (const std::string& word : words) {
     if (word == "optimizer")
       offload.moments = true;

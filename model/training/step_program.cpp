@@ -88,6 +88,8 @@ Program forward_of(const ModelSettings& model, const TrainingSettings& training,
     throw Unsupported("precision = tf32: only a GPU's tensor cores multiply fp32 so, and this is a CPU");
   if (recipe.eager && machine.kind == Machine::Kind::cpu)
     throw Unsupported("launch = eager: work is launched on cards, and this is a CPU");
+  if (machine.kind == Machine::Kind::cuda && recipe.gradient == DType::bf16 && recipe.compute == DType::fp32)
+    throw Unsupported("gradient_precision = bf16: a card's matmuls of fp32 give fp32; it needs precision = bf16");
   if (recipe.library_attention && machine.kind == Machine::Kind::cpu)
     throw Unsupported("attention_kernel = cudnn: NVIDIA's library runs on cards, and this is a CPU");
   const std::int64_t sequence = training.sequence == 0 ? model.max_sequence : training.sequence;

@@ -349,7 +349,7 @@ def predicted_time(rows, names):
         mark, = axes.plot([x], [y], "o", markersize=6.5, markerfacecolor=ink, markeredgecolor=colour("paper"), markeredgewidth=0.8, zorder=3)
         mark.set_gid(f"point{index}")
         figure.tooltips[f"point{index}"] = (f"{row['label']}: predicted {unit.text(number(row['predicted_ns']))} {unit.name}, "
-                                            f"measured {unit.text(number(row['measured_ns']))} {unit.name} ({row['error']})")
+                                            f"{names['measured']} {unit.text(number(row['measured_ns']))} {unit.name} ({row['error']})")
         if row["is_labelled"] == "1":
             labelled.append((x, y, row["label"], ink, "normal"))
     if line[-1] > 8 * line[0]:

@@ -9,7 +9,7 @@ from units import bytes_unit, time_unit
 FRONTIER_KEY = [("curve", "predicted, every budget", "—"), ("named", "value with a name", "●"), ("dominated", "a budget is better", "○"), ("measured", "measured", "◆")]
 
 
-def draw_frontier(axes, rows, unit, tooltips, prefix=""):
+def draw_frontier(axes, rows, unit, tooltips, names, prefix=""):
     """The curve as steps from the smallest to keeping everything, named values on or above it, measured cells dotted to their prediction."""
     of = lambda row, key: number(row[key]) / unit.scale if key == "peak_bytes" else 100 * (number(row[key]) - 1)
     curve = sorted((row for row in rows if row["kind"] == "curve"), key=lambda row: number(row["peak_bytes"]))
@@ -34,7 +34,7 @@ def draw_frontier(axes, rows, unit, tooltips, prefix=""):
         mark.set_gid(f"{prefix}point{index}")
         beaten = f", no better than {row['no_better_than']}" if row["no_better_than"] else ""
         tooltips[f"{prefix}point{index}"] = (f"{row['label']}: {unit.text(number(row['peak_bytes']))} {unit.name}, "
-                                             f"{'measured' if row['kind'] == 'measured' else 'predicted'} {signed_percent(py)}{beaten}")
+                                             f"{names['measured'] if row['kind'] == 'measured' else 'predicted'} {signed_percent(py)}{beaten}")
     heights = [of(row, "ratio") for row in rows]
     room = 0.18 * (max(heights) - min(heights)) or 1
     axes.margins(x=0.06)
@@ -54,13 +54,13 @@ def frontier(rows, names):
     unit = bytes_unit(max(number(row["peak_bytes"]) for row in rows))
     figure, axes = new_figure(4.6)
     figure.tooltips = {}
-    x, y = draw_frontier(axes, rows, unit, figure.tooltips)
+    x, y = draw_frontier(axes, rows, unit, figure.tooltips, names)
     axes.set_xlabel(f"{names['x']} ({unit.name})")
     axes.set_ylabel(names["y"])
     kinds = {row["kind"] for row in rows}
     precision = next((row["precision"] for row in rows if row["kind"] == "measured"), "other")
     inks = {"curve": colour("muted"), "measured": colour(precision)}
-    key_above(axes, [(text, inks.get(kind, colour("ink")), symbol) for kind, text, symbol in FRONTIER_KEY if kind in kinds])
+    key_above(axes, [(names.get(kind, text), inks.get(kind, colour("ink")), symbol) for kind, text, symbol in FRONTIER_KEY if kind in kinds])
     low, high = axes.get_ylim()
     axes.fill_between(x, y, [low] * len(x), step="post", color=colour("grid"), alpha=0.35, linewidth=0, zorder=0)
     at = lambda row: (number(row["peak_bytes"]) / unit.scale, 100 * (number(row["ratio"]) - 1))
@@ -95,7 +95,7 @@ def frontiers(rows, names):
     for index, (axes, group) in enumerate(zip(all_axes[0], groups)):
         mine = [row for row in rows if row["group"] == group]
         unit = bytes_unit(max(number(row["peak_bytes"]) for row in mine))
-        draw_frontier(axes, mine, unit, figure.tooltips, f"panel{index}-")
+        draw_frontier(axes, mine, unit, figure.tooltips, names, f"panel{index}-")
         axes.set_title(group, loc="left", fontsize=9, fontweight="bold", pad=6)
         axes.set_xlabel(f"{names['x']} ({unit.name})")
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
