@@ -3,9 +3,9 @@ import checks
 import machine
 import measured
 import models
+import nvidia_tools
 import peers
 import rates
-import tools
 import tuning
 from runner import Stage
 
@@ -16,7 +16,7 @@ STAGES = [
     Stage("program", "built or carried, and a tiny step on the device", 420, 10, machine.program, every_call=True),
     Stage("operations", "every operation beside the CPU machine", 180, 20, checks.operations, PROGRAM),
     Stage("laws", "whole steps and mixes: same step, bytes as planned", 180, 30, checks.laws, PROGRAM),
-    Stage("sanitizer", "compute-sanitizer on small steps", 200, 30, tools.sanitizer, PROGRAM),
+    Stage("sanitizer", "compute-sanitizer on small steps", 200, 30, nvidia_tools.sanitizer, PROGRAM),
     Stage("tuning", "matmul algorithms for the seed's shapes", 90, 20, tuning.run, PROGRAM),
     Stage("calibration", "matmul and copy rates of this card", 60, 15, rates.run, PROGRAM),
     Stage("seed", "the tutorial's rows, graphs and eager", 300, 60, measured.seed, PROGRAM),
@@ -26,5 +26,5 @@ STAGES = [
     Stage("qwen2.5-0.5b", "524,288 tokens a step", 150, 50, models.stage_of("qwen2.5-0.5b"), PROGRAM),
     Stage("gpt2-1558m", "524,288 tokens a step", 240, 70, models.stage_of("gpt2-1558m"), PROGRAM),
     Stage("qwen2.5-1.5b", "524,288 tokens a step", 240, 70, models.stage_of("qwen2.5-1.5b"), PROGRAM),
-    Stage("counters", "ncu on three kernels", 180, 30, tools.counters, PROGRAM),
+    Stage("counters", "ncu on three kernels", 180, 30, nvidia_tools.counters, PROGRAM),
 ]

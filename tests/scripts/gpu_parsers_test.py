@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT / "scripts" / "gpu_stages"))
 import google_test
 import measured
 import models
+import nvidia_tools
 import rates
 import records
 import stage
-import tools
 
 # A GoogleTest program whose tests do what their names say; "sticky" fails unless it runs alone.
 PROGRAM = """#!/usr/bin/env python3
@@ -98,22 +98,22 @@ NCU = """==PROF== Connected to process 77 (stepscope)
 
 class Tools(unittest.TestCase):
     def test_counters_are_bytes_nanoseconds_and_shares(self):
-        row = tools.read_counters(NCU)
+        row = nvidia_tools.read_counters(NCU)
         self.assertEqual((row["kernel"], row["read"], row["dram"]), ("adam(Adam)", 1.99e9, 88.1))
         self.assertAlmostEqual(row["written"], 1493.25e6)
         self.assertAlmostEqual(row["ns"], 871_420)
-        self.assertIsNone(tools.read_counters(NCU.replace("gpu__time_duration.sum", "another")))
-        self.assertIsNone(tools.read_counters(NCU.replace('"us"', '"fortnight"')))
-        self.assertIsNone(tools.read_counters("==ERROR== no kernels were profiled\n"))
+        self.assertIsNone(nvidia_tools.read_counters(NCU.replace("gpu__time_duration.sum", "another")))
+        self.assertIsNone(nvidia_tools.read_counters(NCU.replace('"us"', '"fortnight"')))
+        self.assertIsNone(nvidia_tools.read_counters("==ERROR== no kernels were profiled\n"))
 
     def test_the_kernels_that_are_counted_are_there(self):
         sources = "".join(path.read_text() for path in (ROOT / "model" / "operations").rglob("*.cu*"))
-        for kernel in tools.KERNELS:
+        for kernel in nvidia_tools.KERNELS:
             self.assertIn(f" {kernel}_kernel(", sources)
 
     def sanitized(self, status, output):
         context = types.SimpleNamespace(program=lambda: "stepscope", device="cuda", run=lambda *a, **k: (status, output))
-        return tools.sanitized(context, "compute-sanitizer", "memcheck", ["--preset", "tiny"])
+        return nvidia_tools.sanitized(context, "compute-sanitizer", "memcheck", ["--preset", "tiny"])
 
     def test_a_sanitizers_verdict_is_its_summary(self):
         self.assertEqual(self.sanitized(0, "========= ERROR SUMMARY: 0 errors"), {"errors": 0})
