@@ -17,13 +17,13 @@ set(STEPSCOPE_CUDA_ARCHITECTURES sm_90 CACHE STRING "What nvcc compiles for: sm_
 
 # cuDNN's attention: one file knows cuDNN, which is loaded when asked for. Only programs with cards and tests use it, so nobody else compiles
 # the frontend's headers.
-if((STEPSCOPE_TESTS OR STEPSCOPE_CUDA) AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DIR AND CUDNN_FRONTEND_INCLUDE_DIR)
+if(((STEPSCOPE_TESTS AND STEPSCOPE_HOST_SIMT) OR STEPSCOPE_CUDA) AND CUDA_INCLUDE_DIR AND CUDNN_INCLUDE_DIR AND CUDNN_FRONTEND_INCLUDE_DIR)
   set(STEPSCOPE_CUDNN ON)
   set_source_files_properties(model/cuda/cudnn_attention.cpp PROPERTIES
     COMPILE_DEFINITIONS "STEPSCOPE_CUDNN;NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING;CUDNN_FRONTEND_SKIP_JSON_LIB"
     SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "-O0;-isystem;${CUDNN_FRONTEND_INCLUDE_DIR};-isystem;${CUDNN_INCLUDE_DIR};-isystem;${CUDA_INCLUDE_DIR}")
   target_link_libraries(stepscope_lib PRIVATE ${CMAKE_DL_LIBS})
-elseif(STEPSCOPE_TESTS OR STEPSCOPE_CUDA)
+elseif((STEPSCOPE_TESTS AND STEPSCOPE_HOST_SIMT) OR STEPSCOPE_CUDA)
   message(STATUS "cuDNN's attention: left out, cudnn.h or cudnn_frontend.h (PyPI's nvidia-cudnn-frontend) was not found")
 endif()
 
