@@ -80,8 +80,7 @@ void add_peak(Record& record, const MatrixCell& cell, const PlanOptions& options
 
 // A CPU's host memory is its only one.
 std::int64_t beside_on_host(const Record& record, const Machine& machine) {
-  return record.bytes.host && machine.kind == Machine::Kind::cpu ? record.bytes.host->state + record.bytes.host->arena
-                                                                 : 0;
+  return record.bytes.host && machine.kind == Machine::Kind::cpu ? record.bytes.host->planned() : 0;
 }
 
 // Whether the budget had no say in how many chunks logits are computed in.
@@ -147,28 +146,33 @@ StepPlanner planner_of_cell(const MatrixCell& cell, const Machine& machine) {
                       [&](const Shape& mask) { return StepPlanner(c.model, c.training, recipe_of(c), machine, mask); });
 }
 
-Needs needs_of(const Program& program, const MemoryFit& fit) {
+namespace {
+
+Needs exact_needs(const Program& program, const MemoryPlan& plan, const MemoryFit& fit) {
   const StateBytes states = state_bytes(program);
-  Needs needs{.state_bytes = states.total(), .arena_bytes = least_arena_bytes(program)};
-  if (fit.holds_host) needs.host_bytes = states.host;
-  needs.limit_bytes = fit.limit_bytes(needs.state_bytes);
-  if (needs.total() > needs.limit_bytes) return needs;
-  const MemoryPlan plan = plan_memory(program);
-  needs.arena_bytes = plan.arena_bytes;
-  if (fit.holds_host) needs.host_bytes += plan.host_arena_bytes;
+  Needs needs{.state_bytes = states.total(), .arena_bytes = plan.arena_bytes};
+  if (fit.holds_host) needs.host_bytes = states.host + plan.host_arena_bytes;
   needs.exact = true;
+  needs.limit_bytes = fit.limit_bytes(needs.state_bytes);
   needs.fits = needs.total() <= needs.limit_bytes;
   return needs;
+}
+
+}  // namespace
+
+Needs needs_of(const Program& program, const MemoryFit& fit) {
+  const StateBytes states = state_bytes(program);
+  Needs least{.state_bytes = states.total(), .arena_bytes = least_arena_bytes(program)};
+  if (fit.holds_host) least.host_bytes = states.host;
+  least.limit_bytes = fit.limit_bytes(least.state_bytes);
+  return least.total() > least.limit_bytes ? least : exact_needs(program, plan_memory(program), fit);
 }
 
 Needs needs_of_cell(const MatrixCell& cell, const Machine& machine, const MemoryFit& fit) {
   if (recipe_of(cell.configuration).budget) {
     const Step step = build_cell_step(cell, machine);
-    const StateBytes states = state_bytes(step.program);
-    Needs needs{.state_bytes = states.total(), .arena_bytes = step.plan.arena_bytes};
-    if (fit.holds_host) needs.host_bytes = states.host + step.plan.host_arena_bytes;
-    needs.exact = true;
-    needs.limit_bytes = std::min(fit.limit_bytes(needs.state_bytes), step.budget->limit_bytes);
+    Needs needs = exact_needs(step.program, step.plan, fit);
+    needs.limit_bytes = std::min(needs.limit_bytes, step.budget->limit_bytes);
     needs.fits = needs.total() <= needs.limit_bytes;
     return needs;
   }

@@ -112,7 +112,7 @@ std::int64_t peak_bytes(const Record& record) {
   const std::int64_t device = record.bytes.used_peak.value_or(record.bytes.predicted_peak);
   if (record.device.kind != "cpu" || !record.bytes.host) return device;
   const HostBytes& host = *record.bytes.host;
-  return device + host.used.value_or(host.state + host.arena);
+  return device + host.used.value_or(host.planned());
 }
 bool has_time(const Record& record) { return may_show_time(record) && record.step_time_ns.has_value(); }
 double time_per_token(const Record& record) {

@@ -54,6 +54,7 @@ struct HostBytes {  // in host memory, where copies bring values and states; in 
   std::int64_t arena = 0;
   std::optional<std::int64_t> used = {};  // state and arena, measured
   std::int64_t copied_to = 0, copied_from = 0;  // over the link in one optimizer step
+  [[nodiscard]] std::int64_t planned() const { return state + arena; }
 };
 
 struct Bytes {

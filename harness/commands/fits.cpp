@@ -46,7 +46,7 @@ void print_plan_json(const PlannedCell& planned, const MemoryFit& fit) {
   nlohmann::ordered_json line = to_json(planned.record);
   line["fit"] = json_of(fit, bytes.state);
   line["fit"]["margin_bytes"] = nullptr;
-  const std::int64_t host = fit.holds_host && bytes.host ? bytes.host->state + bytes.host->arena : 0;
+  const std::int64_t host = fit.holds_host && bytes.host ? bytes.host->planned() : 0;
   if (planned.limit_bytes != 0) line["fit"]["margin_bytes"] = fit.margin_bytes(bytes.state, bytes.arena + host);
   fmt::print("{}\n", line.dump());
 }

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <chrono>
 #include <initializer_list>
 #include <string_view>
 
+#include "model/base/clock.h"
 #include "model/base/error.h"
 #include "profiles/capture/capture.h"
 #include "profiles/capture/cupti_loader.h"
@@ -29,11 +29,7 @@ void require(CUptiResult result, const char* call) {
   if (result != CUPTI_SUCCESS) throw CuptiRefused{fmt::format("CUPTI: {}: {}", call, text_of(result))};
 }
 
-std::uint64_t CUPTIAPI steady_ns() {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
-}
+std::uint64_t CUPTIAPI time_stamp() { return static_cast<std::uint64_t>(steady_ns()); }
 
 constexpr std::array memory_kinds{CUPTI_ACTIVITY_KIND_MEMORY2, CUPTI_ACTIVITY_KIND_MEMORY_POOL};
 constexpr std::array work_kinds{CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
@@ -69,7 +65,7 @@ class CuptiCapture final : public Capture {
   CuptiCapture() {
     subscribe();
     try {
-      require(cuptiActivityRegisterTimestampCallback(steady_ns), "the host's clock");  // before any kind is enabled
+      require(cuptiActivityRegisterTimestampCallback(time_stamp), "the host's clock");  // before any kind is enabled
       std::uint8_t zeroed = 1;
       std::size_t size = sizeof zeroed;
       require(cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER, &size, &zeroed), "buffers");

@@ -211,9 +211,9 @@ TEST(CudaExecutor, a_step_of_the_llama_family_is_that_of_the_cpu) {
   expect_like_the_cpu(s, DType::bf16);
 }
 
-TEST(CudaExecutor, steps_of_the_gpt2_family_are_those_of_the_cpu) {
+void expect_family_like_the_cpu(const char* preset) {
   StepSetting s = small("bf16");
-  s.preset = "gpt2-tiny";
+  s.preset = preset;
   s.global_batch = 4;
   s.micro_steps = 2;
   s.steps = 2;
@@ -222,17 +222,10 @@ TEST(CudaExecutor, steps_of_the_gpt2_family_are_those_of_the_cpu) {
   expect_like_the_cpu(s, DType::fp32);
 }
 
+TEST(CudaExecutor, steps_of_the_gpt2_family_are_those_of_the_cpu) { expect_family_like_the_cpu("gpt2-tiny"); }
+
 // A norm of queries and keys, heads wider than hidden / heads, a tied table whose gradient comes from both its uses.
-TEST(CudaExecutor, steps_of_the_qwen3_family_are_those_of_the_cpu) {
-  StepSetting s = small("bf16");
-  s.preset = "qwen3-tiny";
-  s.global_batch = 4;
-  s.micro_steps = 2;
-  s.steps = 2;
-  expect_like_the_cpu(s, DType::bf16);
-  s.precision = "fp32";
-  expect_like_the_cpu(s, DType::fp32);
-}
+TEST(CudaExecutor, steps_of_the_qwen3_family_are_those_of_the_cpu) { expect_family_like_the_cpu("qwen3-tiny"); }
 
 TEST(CudaExecutor, narrow_gradients_of_a_tied_table_are_those_of_the_cpu) {
   StepSetting s = small("bf16");
